@@ -1,0 +1,127 @@
+"""ANPyC: adversarial neural pruning and synaptic consolidation.
+
+Each task is learned with all weights free, then in rounds: the weights whose removal changes the
+output entropy least are set to 0 and the others trained again (README, "Pruning"). Afterwards the
+structure-aware importance Ω is measured and added to that of earlier tasks (README, equation 1),
+which holds every weight in place, in proportion, while later tasks are learned (README, equations
+2 and 3). At the start of the next task the pruned weights are free to grow again.
+
+    python anpyc_wi_np.py
+
+README.md, "Scripts", has the result and the time to expect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from common import consolidation, data, experiment, importance, network, options, pruning, training
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(options.Settings):
+    """The released settings."""
+
+    tasks: int = 10
+    hidden: tuple[int, int] = (64, 32)
+    head: str = "multi"
+    epochs: int | None = 30
+    steps: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 0.02
+    lr_decay: float = 0.9
+    lr_decay_epochs: float = 5
+    dropout: float = 0.5
+    dropout_layers: str = "both"
+    init: str = "truncated-normal"
+    update: str = "proximal"
+    strength: tuple[float, ...] = (3,)
+    prune_percent: int = options.option(50, "target of the first task", **options.PERCENT)
+    prune_decay: float = options.option(0.8, "of the target, task by task", **options.SHARE)
+    prune_step: int = options.option(10, "percent from one round to the next", **options.COUNT)
+    retrain_epochs: int = options.option(30, "epochs after each pruning round", **options.COUNT)
+
+    DEFECTS: ClassVar = ("D3", "D10", "D15", "D16")
+
+
+def run(
+    settings: Settings,
+    tasks: Sequence[data.Task],
+    strength: float = 3.0,
+    seed: int = 0,
+    progress: experiment.Progress | None = None,
+) -> np.ndarray:
+    """Learns the tasks one after another.
+
+    Args:
+        settings: of the script; their lists of λ and seeds are not used.
+        tasks: in order.
+        strength: λ.
+        seed: of initial weights, shuffling and dropout.
+        progress: of a run that is shown, saved and resumed; None for none of that.
+
+    Returns:
+        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
+    """
+    progress = progress or experiment.Progress()
+    net = network.for_tasks(settings, tasks, seed)
+    penalty = consolidation.Consolidation(net.shared, strength, merge="sum")
+    masks = pruning.Masks(net.trunk)
+    trainer = training.Trainer(net, settings, progress, seed)
+    schedule = pruning.pruning_schedule(
+        len(tasks), settings.prune_percent, settings.prune_decay, settings.prune_step
+    )
+    steps = settings.budget(tasks[0].examples)
+    retrain = settings.retrain_epochs * training.epoch_steps(tasks[0].examples, settings.batch_size)
+    progress.start(
+        steps * len(tasks) + retrain * sum(len(rounds) for rounds in schedule),
+        network=net.variables,
+        omega=penalty.omega,
+        anchor=penalty.anchor,
+        masks=masks.now,
+        previous_masks=masks.previous,
+    )
+    for task in progress.tasks(tasks):
+        measure = functools.partial(
+            importance.entropy_importance,
+            net,
+            net.head_of(task.number),
+            task.train.images,
+            permutation=task.permutation,
+            used="all-but-last" if settings.released("D3") else "all",
+        )
+        for percent in progress.phases([0, *schedule[task.number]]):
+            if percent and progress.at_phase_start:
+                if settings.released("D15"):
+                    new = released_masks(task.number, masks, measure(), percent)
+                else:
+                    values = measure(form="absolute")
+                    new = pruning.rank_masks(values, percent, masks.candidates(), masks.now)
+                masks.prune(new)
+                shares = pruning.sparsity(("W1", "b1", "W2", "b2"), new)
+                progress.sparsity.append({"task": task.number, "percent": percent, **shares})
+            first_phase = task.number == 0 and percent == 0
+            decay = 0.99 if first_phase and settings.released("D10") else None
+            trainer.train(task, retrain if percent else steps, penalty, masks.now, lr_decay=decay)
+        penalty.absorb(measure(parameters=net.shared))
+        masks.free()
+        progress.record(*trainer.evaluate(tasks[: task.number + 1]))
+    return progress.matrix()
+
+
+def released_masks(
+    task: int, masks: pruning.Masks, omega: Sequence[np.ndarray], percent: float
+) -> list[np.ndarray]:
+    """Returns the masks of a round from clipped Ω, as released (D15)."""
+    if task == 0:
+        return pruning.released_first_masks(omega, percent)
+    return pruning.released_later_masks(masks.previous, omega, percent)
+
+
+if __name__ == "__main__":
+    experiment.main(Settings, run, __file__, __doc__)

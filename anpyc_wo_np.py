@@ -1,0 +1,88 @@
+"""ANPyC without neural pruning: consolidation by structure-aware importance.
+
+After each task the importance Ω of every trunk weight is measured (README, equation 1) and merged
+with that of earlier tasks by the element-wise maximum; while a later task is learned, every weight
+is held near its old value in proportion to Ω (README, equations 2 and 3).
+
+    python anpyc_wo_np.py --lambda 3
+
+README.md, "Scripts", has the result and the time to expect.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from common import consolidation, data, experiment, importance, network, options, training
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(options.Settings):
+    """The released settings."""
+
+    tasks: int = 10
+    hidden: tuple[int, int] = (512, 256)
+    head: str = "multi"
+    epochs: int | None = 50
+    steps: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 0.1
+    lr_decay: float = 0.9
+    lr_decay_epochs: float = 10
+    dropout: float = 0.5
+    dropout_layers: str = "both"
+    init: str = "truncated-normal"
+    update: str = "proximal"
+    strength: tuple[float, ...] = (0.5, 1.5, 2, 2.5, 3, 4, 6, 7, 8, 10, 12, 15)
+
+    DEFECTS: ClassVar = ("D1", "D2", "D3", "D12", "D16")
+
+
+def run(
+    settings: Settings,
+    tasks: Sequence[data.Task],
+    strength: float = 3.0,
+    seed: int = 0,
+    progress: experiment.Progress | None = None,
+) -> np.ndarray:
+    """Learns the tasks one after another.
+
+    Args:
+        settings: of the script; their lists of λ and seeds are not used.
+        tasks: in order.
+        strength: λ.
+        seed: of initial weights, shuffling and dropout.
+        progress: of a run that is shown, saved and resumed; None for none of that.
+
+    Returns:
+        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
+    """
+    progress = progress or experiment.Progress()
+    net = network.for_tasks(settings, tasks, seed)
+    penalty = consolidation.Consolidation(net.shared, strength, merge="max")
+    trainer = training.Trainer(net, settings, progress, seed)
+    steps = settings.budget(tasks[0].examples)
+    progress.start(
+        steps * len(tasks), network=net.variables, omega=penalty.omega, anchor=penalty.anchor
+    )
+    for task in progress.tasks(tasks):
+        trainer.train(task, steps, penalty)
+        omega = importance.entropy_importance(
+            net,
+            net.head_of(task.number),
+            task.train.images,
+            parameters=net.shared,
+            permutation=task.permutation,
+            used="all-but-last" if settings.released("D3") else "all",
+            dropout_seed=(seed, task.number) if settings.released("D2") else None,
+        )
+        penalty.absorb(omega)
+        learned = tasks[: task.number + 1]
+        progress.record(*trainer.evaluate(learned, dropout=settings.released("D1")))
+    return progress.matrix()
+
+
+if __name__ == "__main__":
+    experiment.main(Settings, run, __file__, __doc__)

@@ -1,0 +1,128 @@
+"""Synaptic consolidation: hold every parameter near its anchor, in proportion to its importance.
+
+One quadratic penalty serves every method; methods differ in the importance that they feed to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+MERGES = ("sum", "max", "quadratics", "latest")
+UPDATES = ("proximal", "explicit")
+
+
+class Diverged(ArithmeticError):
+    """Loss, parameters or importance are no longer finite."""
+
+
+def consolidated_step(
+    parameter: tf.Tensor,
+    gradient: tf.Tensor,
+    learning_rate: tf.Tensor,
+    pull: tf.Tensor | None = None,
+    anchor: tf.Tensor | None = None,
+    mask: tf.Tensor | None = None,
+    update: str = "proximal",
+) -> tf.Tensor:
+    """Returns θ after one step of consolidated, masked SGD (README, equation 3).
+
+    Proximal, stable for every pull (forward-backward splitting):
+
+        θ ← (θ − lr·g + lr·pull·θ*) / (1 + lr·pull)
+
+    Explicit, unstable where lr·pull > 2: θ ← θ − lr·(g + pull·(θ − θ*)). Where the mask is 0, θ
+    stays as it is. With pull 0 both are plain SGD, bit for bit.
+
+    Args:
+        parameter: θ, any shape; so are the others.
+        gradient: g of the loss without the penalty.
+        learning_rate: lr, a scalar.
+        pull: 2λΩ for the penalty λ Σ Ω(θ − θ*)², λΩ where it has a ½; None for no penalty.
+        anchor: θ*.
+        mask: 1 train, 0 pruned; None for all 1.
+        update: "proximal" or "explicit".
+    """
+    if pull is None:
+        stepped = parameter - learning_rate * gradient
+    elif update == "proximal":
+        weight = learning_rate * pull
+        stepped = (parameter - learning_rate * gradient + weight * anchor) / (1.0 + weight)
+    else:
+        stepped = parameter - learning_rate * (gradient + pull * (parameter - anchor))
+    return stepped if mask is None else tf.where(mask > 0, stepped, parameter)
+
+
+class Consolidation:
+    """The penalty strength · Σ Ω(θ − θ*)² over some parameters; Ω is 0 until the first `absorb`.
+
+    Attributes:
+        parameters: the variables θ that are held.
+        omega: importance Ω ≥ 0, one variable of the same shape for each.
+        anchor: θ*, likewise.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[tf.Variable],
+        strength: float,
+        merge: str = "sum",
+        half: bool = False,
+    ) -> None:
+        """Starts with Ω = 0.
+
+        Args:
+            parameters: the variables to hold.
+            strength: λ ≥ 0.
+            merge: how `absorb` combines tasks: "sum" or "max" of the importances with the newest
+                anchor; "quadratics", one quadratic per task, each with its own anchor; "latest",
+                the newest task's importance alone.
+            half: whether the penalty has a factor ½.
+
+        Raises:
+            ValueError: unknown `merge`.
+        """
+        if merge not in MERGES:
+            raise ValueError(f"merge {merge!r} is none of {', '.join(MERGES)}")
+        self.parameters = list(parameters)
+        self.omega = [tf.Variable(tf.zeros_like(p)) for p in parameters]
+        self.anchor = [tf.Variable(p) for p in parameters]
+        self._coefficient = strength if half else 2.0 * strength
+        self._merge = merge
+
+    def pull(self) -> list[tf.Tensor]:
+        """Returns the penalty's second derivative, 2λΩ (λΩ with ½), one tensor per parameter."""
+        return [self._coefficient * omega for omega in self.omega]
+
+    def absorb(self, importance: Sequence[tf.Tensor]) -> None:
+        """Takes in the importance of the task that has just been learned, and moves the anchor.
+
+        The sum of the quadratics F_k(θ − θ*_k)² of all tasks is, but for a constant, one quadratic
+        with Ω = Σ F_k and anchor Σ F_k θ*_k / Σ F_k (the present value where Σ F_k is 0), so that
+        memory does not grow with the number of tasks.
+
+        Args:
+            importance: ≥ 0, one array per parameter.
+
+        Raises:
+            Diverged: an importance, or its merged value, is not finite.
+        """
+        for parameter, omega, anchor, new in zip(
+            self.parameters, self.omega, self.anchor, importance, strict=True
+        ):
+            new = tf.convert_to_tensor(new)
+            target = parameter.value()
+            if self._merge == "max":
+                merged = tf.maximum(omega, new)
+            elif self._merge == "latest":
+                merged = new
+            else:
+                merged = omega + new
+            if self._merge == "quadratics":
+                mean = tf.math.divide_no_nan(omega * anchor + new * target, merged)
+                target = tf.where(merged > 0, mean, target)
+            if not bool(tf.reduce_all(tf.math.is_finite(merged))):
+                raise Diverged("the importance is not finite")
+            omega.assign(merged)
+            anchor.assign(target)

@@ -1,0 +1,384 @@
+"""How important each parameter is to the task just learned: entropy, Fisher, MAS, path integral.
+
+All measures but the path integral pass once over the task's training images in file order, with
+the task's own head. They are exact and need one backward pass, because the gradient of one image
+with respect to a weight matrix is an outer product a δᵀ of the layer's input and its delta: the
+gradient of a batch sum is Aᵀ Δ, the sum of the squares of each image's own gradient (A∘A)ᵀ(Δ∘Δ),
+and the sum of their absolute values |A|ᵀ|Δ|.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from common import network as networks
+
+FORMS = ("clipped", "absolute", "signed")
+OUTPUTS = ("probabilities", "logits")
+USED = ("all", "all-but-last", "first")
+_GROUP = 1000  # images that are run forward and backward together
+
+
+def entropy_importance(
+    network: networks.MLP,
+    head: int,
+    images: tf.Tensor,
+    batch_size: int = 100,
+    form: str = "clipped",
+    parameters: Sequence[tf.Variable] | None = None,
+    *,
+    permutation: np.ndarray | None = None,
+    used: str = "all",
+    dropout_seed: Sequence[int] | None = None,
+) -> list[tf.Tensor]:
+    """Structure-aware importance of ANPyC (README, equation 1): the mean over all batches of ω_B.
+
+    For each batch B, with the output's entropy *summed* over its images and the classes,
+    H_B = −Σ_n Σ_k p_nk log p_nk, and g = ∂H_B/∂θ,
+
+        ω_B = max(0, g⊙θ + ½ g²⊙θ²)
+
+    the second-order change of H_B when the parameter is removed, g² standing for the diagonal of
+    the Hessian. No labels are needed. The batch size is part of the definition.
+
+    Args:
+        network: is read only.
+        head: the task's own head.
+        images: [N, P] uint8 0-255 or float32 0-1. A short last batch counts as a batch.
+        batch_size: images in a batch.
+        form: "clipped" as above; "absolute", the mean of |g⊙θ + ½g²⊙θ²|; "signed", the mean
+            without either.
+        parameters: which of the network's variables; None for the trunk.
+        permutation: new pixel j is old pixel permutation[j]; None for images as they are.
+        used: "all" images; "all-but-last" leaves out each batch's last one (D3).
+        dropout_seed: measures with the network's dropout on (D2), drawn from these numbers; None
+            for dropout off.
+
+    Returns:
+        One float32 tensor per parameter.
+
+    Raises:
+        ValueError: unknown `form` or `used`, or a parameter that the head's output does not have.
+    """
+    _check(form, FORMS)
+    batches = -(-len(images) // batch_size)
+    measure = _Measure(_entropy_delta, batch_size, _TAYLOR[form])
+    weights = _weights(len(images), batch_size, used)
+    totals = _totals(
+        network, head, images, permutation, weights, measure, dropout_seed=dropout_seed
+    )
+    return _select(network, head, parameters, [total / batches for total in totals])
+
+
+def fisher_importance(
+    network: networks.MLP,
+    head: int,
+    images: tf.Tensor,
+    seed: int | Sequence[int],
+    parameters: Sequence[tf.Variable] | None = None,
+    *,
+    permutation: np.ndarray | None = None,
+    batch_size: int = 1000,
+    used: str = "all",
+) -> list[tf.Tensor]:
+    """Diagonal of the Fisher information (README, "Baselines"): mean over images of squares.
+
+    F = mean_n (∂ log p_y(x_n)/∂θ)², the label y of each image drawn from the model's own output p.
+    No ½; dropout off.
+
+    Args:
+        network: is read only.
+        head: the task's own head.
+        images: [N, P] uint8 0-255 or float32 0-1.
+        seed: of the drawn labels, one number or several.
+        parameters: which of the network's variables; None for the trunk.
+        permutation: new pixel j is old pixel permutation[j]; None for images as they are.
+        batch_size: matters only where `used` is not "all".
+        used: "all" images; "all-but-last" of each batch (D3); only the "first" of each batch (D4).
+
+    Returns:
+        One float32 tensor per parameter.
+
+    Raises:
+        ValueError: unknown `used`, or a parameter that the head's output does not have.
+    """
+    weights = _weights(len(images), batch_size, used)
+    key = networks.stateless_seed(*np.atleast_1d(seed))
+    uniform = tf.random.stateless_uniform([len(images)], key)
+    measure = _Measure(_fisher_delta, None, tf.square)
+    totals = _totals(network, head, images, permutation, weights, measure, noise=uniform)
+    return _select(network, head, parameters, [total / weights.sum() for total in totals])
+
+
+def mas_importance(
+    network: networks.MLP,
+    head: int,
+    images: tf.Tensor,
+    parameters: Sequence[tf.Variable] | None = None,
+    *,
+    output: str = "probabilities",
+    permutation: np.ndarray | None = None,
+    per_image: bool = True,
+    batch_size: int = 1000,
+    used: str = "all",
+) -> list[tf.Tensor]:
+    """Memory-aware synapses (README, "Baselines"): mean over images, absolute value per image.
+
+    Ω = mean_n |∂(½‖p(x_n)‖²)/∂θ| of the softmax output p. No labels; dropout off.
+
+    Args:
+        network: is read only.
+        head: the task's own head.
+        images: [N, P] uint8 0-255 or float32 0-1.
+        parameters: which of the network's variables; None for the trunk.
+        output: "probabilities" as above; "logits" differentiates ‖z‖² of the logits, without ½.
+        permutation: new pixel j is old pixel permutation[j]; None for images as they are.
+        per_image: False for the absolute value of the gradient of each batch's sum, averaged over
+            the batches (D6).
+        batch_size: images in a batch, where batches matter.
+        used: "all" images; "all-but-last" leaves out each batch's last one (D3).
+
+    Returns:
+        One float32 tensor per parameter.
+
+    Raises:
+        ValueError: unknown `output` or `used`, or a parameter that the head's output does not have.
+    """
+    _check(output, OUTPUTS)
+    weights = _weights(len(images), batch_size, used)
+    if per_image:
+        measure, count = _Measure(_MAS_DELTA[output], None, tf.abs), weights.sum()
+    else:
+        measure = _Measure(_MAS_DELTA[output], batch_size, _magnitude)
+        count = -(-len(images) // batch_size)
+    totals = _totals(network, head, images, permutation, weights, measure)
+    return _select(network, head, parameters, [total / count for total in totals])
+
+
+class PathIntegral:
+    """Importance along the training path (SI; README, "Baselines"), from the steps' own gradients.
+
+    At each step of `training.Trainer.train`, s −= Δθ ⊙ g with Δθ the actual change and g the
+    gradient of the loss without the penalty (mean over the batch, dropout as in training).
+
+    Attributes:
+        parameters: the variables that are followed.
+        path: s, one variable per parameter.
+        start: θ when the task began, likewise.
+    """
+
+    def __init__(self, parameters: Sequence[tf.Variable]) -> None:
+        """Starts at s = 0, at the present values."""
+        self.parameters = list(parameters)
+        self.path = [tf.Variable(tf.zeros_like(p)) for p in parameters]
+        self.start = [tf.Variable(p) for p in parameters]
+
+    def importance(self, xi: float, clip: bool = True) -> list[tf.Tensor]:
+        """Returns s / ((θ − θ_start)² + ξ), one tensor per parameter.
+
+        Args:
+            xi: ξ > 0.
+            clip: at 0 from below; the release does not (D8).
+        """
+        result = []
+        for parameter, path, start in zip(self.parameters, self.path, self.start, strict=True):
+            ratio = path / (tf.square(parameter - start) + xi)
+            result.append(tf.maximum(ratio, 0.0) if clip else ratio)
+        return result
+
+    def restart(self) -> None:
+        """Begins the next task's path: s = 0, θ_start = θ."""
+        for parameter, path, start in zip(self.parameters, self.path, self.start, strict=True):
+            path.assign(tf.zeros_like(path))
+            start.assign(parameter)
+
+
+def _entropy_delta(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """∂H/∂z_k = −p_k (log p_k + H), from logits, so that p = 0 gives 0."""
+    del noise
+    log_p = tf.nn.log_softmax(logits)
+    p = tf.exp(log_p)
+    entropy = -tf.reduce_sum(p * log_p, axis=1, keepdims=True)
+    return -p * (log_p + entropy)
+
+
+def _fisher_delta(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """∂ log p_y/∂z = onehot(y) − p, y the class in whose part of [0, 1) the noise falls."""
+    p = tf.nn.softmax(logits)
+    classes = logits.shape[1]
+    drawn = tf.reduce_sum(tf.cast(tf.cumsum(p, axis=1) <= noise[:, None], tf.int32), axis=1)
+    return tf.one_hot(tf.minimum(drawn, classes - 1), classes) - p
+
+
+def _probability_delta(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """∂(½‖p‖²)/∂z_k = p_k (p_k − ‖p‖²)."""
+    del noise
+    p = tf.nn.softmax(logits)
+    return p * (p - tf.reduce_sum(tf.square(p), axis=1, keepdims=True))
+
+
+def _logit_delta(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """∂‖z‖²/∂z = 2z."""
+    del noise
+    return 2.0 * logits
+
+
+_MAS_DELTA = {"probabilities": _probability_delta, "logits": _logit_delta}
+
+
+def _taylor(gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
+    first = gradient * parameter
+    return first + 0.5 * tf.square(first)
+
+
+def _clipped(gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
+    return tf.maximum(_taylor(gradient, parameter), 0.0)
+
+
+def _absolute(gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
+    return tf.abs(_taylor(gradient, parameter))
+
+
+def _magnitude(gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
+    del parameter
+    return tf.abs(gradient)
+
+
+_TAYLOR = {"clipped": _clipped, "absolute": _absolute, "signed": _taylor}
+
+
+def _totals(
+    network: networks.MLP,
+    head: int,
+    images: tf.Tensor,
+    permutation: np.ndarray | None,
+    weights: np.ndarray,
+    measure: _Measure,
+    noise: tf.Tensor | None = None,
+    dropout_seed: Sequence[int] | None = None,
+) -> list[tf.Tensor]:
+    """Returns the sums over all images or batches of a measure, for all six tensors."""
+    images = tf.convert_to_tensor(images)
+    order = np.arange(images.shape[1]) if permutation is None else permutation
+    groups = -(-len(images) // measure.group)
+    dropout = networks.Dropout() if dropout_seed is None else network.dropout
+    seed = networks.stateless_seed(*(dropout_seed or ()))
+    words = dropout.draw(seed, groups, measure.group, network.hidden)
+    return _compiled(measure, dropout)(
+        [p.value() for p in network.parameters(head)],
+        images,
+        tf.constant(order, tf.int32),
+        tf.constant(np.argsort(order), tf.int32),
+        tf.constant(weights),
+        tf.zeros([len(images)]) if noise is None else noise,
+        words,
+    )
+
+
+class _Measure(NamedTuple):
+    """A measure: the derivative at the logits, and what is summed over images or batches.
+
+    Attributes:
+        delta: logits [B, K], noise [B] -> [B, K], row by row.
+        batch_size: images in a batch; None where every image counts on its own.
+        each: what is done to the inputs and deltas of single images (the square, the magnitude),
+            or, with batches, to a batch's summed gradient and the parameter.
+    """
+
+    delta: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    batch_size: int | None
+    each: Callable[..., tf.Tensor]
+
+    @property
+    def group(self) -> int:
+        """Images that are run forward and backward together, a multiple of the batch size."""
+        if self.batch_size is None:
+            return _GROUP
+        return self.batch_size * max(1, min(10, _GROUP // self.batch_size))
+
+
+@functools.cache
+def _compiled(measure: _Measure, dropout: networks.Dropout) -> Callable[..., list[tf.Tensor]]:
+    """Returns the pass over all images as one compiled program."""
+    group, size = measure.group, measure.batch_size
+
+    @tf.function(jit_compile=True)
+    def passes(
+        parameters: list[tf.Tensor],
+        images: tf.Tensor,
+        order: tf.Tensor,
+        inverse: tf.Tensor,
+        weights: tf.Tensor,
+        noise: tf.Tensor,
+        words: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        # Permuting the rows of W1 instead of the pixels of every image gives the same products.
+        parameters = [tf.gather(parameters[0], inverse), *parameters[1:]]
+        hidden = (parameters[1].shape[0], parameters[3].shape[0])
+        count = images.shape[0]
+        totals = [tf.zeros_like(p) for p in parameters]
+        for index in tf.range(words.shape[0]):
+            rows = index * group + tf.range(group)
+            inside = tf.minimum(rows, count - 1)
+            weight = tf.where(rows < count, tf.gather(weights, inside), 0.0)
+            pixels = networks.to_pixels(tf.gather(images, inside))
+            masks = dropout.masks(tf.gather(words, index), group, hidden)
+            inputs, logits = networks.forward(parameters, pixels, masks)
+            delta = measure.delta(logits, tf.gather(noise, inside)) * weight[:, None]
+            deltas = networks.backward(parameters, inputs, delta, dropout.scales())
+            if size is None:
+                sums = networks.gradients(
+                    networks.Layers(*[measure.each(layer) for layer in inputs]),
+                    networks.Layers(*[measure.each(layer) for layer in deltas]),
+                )
+                totals = [total + new for total, new in zip(totals, sums, strict=True)]
+            else:
+                for first in range(0, group, size):
+                    batch = slice(first, first + size)
+                    sums = networks.gradients(
+                        networks.Layers(*[layer[batch] for layer in inputs]),
+                        networks.Layers(*[layer[batch] for layer in deltas]),
+                    )
+                    totals = [
+                        total + measure.each(gradient, parameter)
+                        for total, gradient, parameter in zip(totals, sums, parameters, strict=True)
+                    ]
+        return [tf.gather(totals[0], order), *totals[1:]]
+
+    return passes
+
+
+def _weights(count: int, batch_size: int, used: str) -> np.ndarray:
+    """Returns 1 for every image that is used, 0 for the others, float32 [N]."""
+    _check(used, USED)
+    place = np.arange(count) % batch_size
+    if used == "first":
+        return (place == 0).astype(np.float32)
+    weights = np.ones(count, np.float32)
+    if used == "all-but-last":
+        weights[(place == batch_size - 1) | (np.arange(count) == count - 1)] = 0
+    return weights
+
+
+def _select(
+    network: networks.MLP,
+    head: int,
+    parameters: Sequence[tf.Variable] | None,
+    values: Sequence[tf.Tensor],
+) -> list[tf.Tensor]:
+    """Returns the values of the wanted parameters, in their order."""
+    known = {p.ref(): value for p, value in zip(network.parameters(head), values, strict=True)}
+    wanted = network.trunk if parameters is None else parameters
+    if any(p.ref() not in known for p in wanted):
+        raise ValueError(f"a parameter does not belong to the output of head {head}")
+    return [known[p.ref()] for p in wanted]
+
+
+def _check(value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{value!r} is none of {', '.join(allowed)}")

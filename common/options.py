@@ -1,0 +1,297 @@
+"""Settings of a script: a frozen dataclass, and the command line that is made from it.
+
+A script's dataclass names its settings with their defaults. Flags that several scripts share have
+their help and their limits here, in `SHARED`; a method's own are declared with `option`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+from common import data
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class UsageError(ValueError):
+    """Settings or surroundings that cannot work; the message is one line for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What the command line knows of a setting beside its type and default.
+
+    Attributes:
+        help: for `--help`.
+        check: whether a value (of a list: each one) is allowed; None for every value.
+        allowed: the allowed values in words, for the message.
+        flag: on the command line; "" for the field's name.
+        choices: the allowed words.
+        released: the default while a defect of the release is in force: D-number -> value.
+    """
+
+    help: str
+    check: Callable[[Any], bool] | None = None
+    allowed: str = ""
+    flag: str = ""
+    choices: tuple[str, ...] = ()
+    released: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def option(default: Any, text: str, **details: Any) -> Any:
+    """Returns a dataclass field for a method's own setting; `details` as in `Option`."""
+    return dataclasses.field(default=default, metadata={"option": Option(text, **details)})
+
+
+def positive(value: float) -> bool:
+    """Whether a number is finite and above 0."""
+    return math.isfinite(value) and value > 0
+
+
+def at_least(least: float) -> Callable[[float], bool]:
+    """Returns the check for finite numbers that are not below `least`."""
+    return lambda value: math.isfinite(value) and value >= least
+
+
+# Limits that several settings share.
+COUNT: dict[str, Any] = {"check": at_least(1), "allowed": "a whole number from 1"}
+POSITIVE: dict[str, Any] = {"check": positive, "allowed": "a number above 0"}
+SHARE: dict[str, Any] = {"check": lambda value: 0 <= value <= 1, "allowed": "a number from 0 to 1"}
+PERCENT: dict[str, Any] = {
+    "check": lambda value: 0 <= value <= 100,
+    "allowed": "a whole number from 0 to 100",
+}
+
+SHARED = {
+    "tasks": Option("number of tasks T", **COUNT),
+    "epochs": Option(
+        "epochs per task; an epoch is N // batch + 1 steps (excludes --steps)", **COUNT
+    ),
+    "steps": Option("steps per task (excludes --epochs)", **COUNT),
+    "batch_size": Option("images in a batch", **COUNT),
+    "learning_rate": Option("of plain SGD, at the start of a task", **POSITIVE),
+    "lr_decay": Option(
+        "factor on the learning rate after every --lr-decay-epochs; 1 keeps it constant",
+        check=lambda value: 0 < value <= 1,
+        allowed="a number above 0, up to 1",
+    ),
+    "lr_decay_epochs": Option("epochs between two decays of the learning rate", **POSITIVE),
+    "hidden": Option("units of the two hidden layers", **COUNT),
+    "head": Option(
+        "one head per task (multi) or one for all (single)", choices=("multi", "single")
+    ),
+    "dropout": Option(
+        "share of units dropped in training",
+        check=lambda value: 0 <= value < 1,
+        allowed="a number from 0, below 1",
+    ),
+    "dropout_layers": Option(
+        "dropout after both hidden layers or after the second alone", choices=("both", "h2")
+    ),
+    "init": Option("initial weights", choices=("truncated-normal", "fan-in-uniform")),
+    "update": Option(
+        "where the consolidation term is taken: at the new point (stable) or the old one",
+        choices=("proximal", "explicit"),
+        released={"D16": "explicit"},
+    ),
+    "strength": Option(
+        "consolidation strength; several values make a grid",
+        check=at_least(0),
+        allowed="a finite number from 0",
+        flag="--lambda",
+    ),
+    "seeds": Option(
+        "one run each: initial weights, shuffling, dropout",
+        check=lambda value: 0 <= value < 2**31,
+        allowed="a whole number from 0, below 2^31",
+    ),
+    "train_examples": Option("train on the first N training images only", **COUNT),
+    "data_dir": Option("folder with the four IDX files"),
+    "results_dir": Option("where results, checkpoints and figures go"),
+    "device": Option("auto takes a GPU if there is one", choices=("auto", "cpu", "gpu")),
+    "as_released": Option(
+        "repeat the defects of the authors' release, all that this script has or those named"
+    ),
+    "fresh": Option("discard stored results and checkpoints of these runs, and start again"),
+    "tensorboard": Option("also write TensorBoard logs to this folder"),
+}
+
+# What does not change the numbers of a run, or has a place of its own in its result.
+_NOT_IDENTITY = ("strength", "seeds", "data_dir", "results_dir", "device", "fresh", "tensorboard")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What every script has; a script adds its own fields and defaults.
+
+    Raises:
+        UsageError: a value is not allowed.
+    """
+
+    seeds: tuple[int, ...] = (0,)
+    train_examples: int | None = None
+    data_dir: Path = data.DATA_DIR
+    results_dir: Path = ROOT / "results"
+    device: str = "auto"
+    as_released: tuple[str, ...] = ()
+    fresh: bool = False
+    tensorboard: Path | None = None
+
+    DEFECTS: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        for name, known in options_of(type(self)).items():
+            value = getattr(self, name)
+            values = value if isinstance(value, tuple) else (value,)
+            if isinstance(value, tuple) and not value and name != "as_released":
+                raise UsageError(f"{flag(name, known)} needs at least one value")
+            for one in values:
+                if one is None:
+                    continue
+                if known.choices and one not in known.choices:
+                    raise UsageError(
+                        f"{flag(name, known)} {one} is none of {', '.join(known.choices)}"
+                    )
+                if known.check and not known.check(one):
+                    raise UsageError(f"{flag(name, known)} {one} is not {known.allowed}")
+            if name in ("seeds", "strength") and len(set(values)) < len(values):
+                raise UsageError(f"{flag(name, known)} names a value twice")
+        own: Any = self
+        if len(getattr(self, "hidden", (1, 1))) != 2:
+            raise UsageError("--hidden needs two numbers, one for each hidden layer")
+        if hasattr(self, "steps") and (own.steps is None) == (own.epochs is None):
+            raise UsageError("give either --epochs or --steps")
+        unknown = [defect for defect in self.as_released if defect not in self.DEFECTS]
+        if unknown:
+            raise UsageError(
+                f"--as-released {unknown[0]}: this script has {', '.join(self.DEFECTS) or 'none'}"
+            )
+        if "D16" in self.as_released and getattr(self, "update", "explicit") != "explicit":
+            raise UsageError("--as-released D16 is --update explicit; they contradict each other")
+
+    def released(self, defect: str) -> bool:
+        """Whether a defect of the release is to be repeated."""
+        return defect in self.as_released
+
+    def budget(self, examples: int) -> int:
+        """Returns the steps of training per task, for that many training examples."""
+        own: Any = self
+        if own.steps is not None:
+            return int(own.steps)
+        return int(own.epochs) * (examples // own.batch_size + 1)
+
+    def identity(self) -> dict[str, Any]:
+        """Returns everything that changes a run's numbers beside λ, seed and data."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in _NOT_IDENTITY
+        }
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+
+def options_of(cls: type[Settings]) -> dict[str, Option]:
+    """Returns the option of every field of a settings class."""
+    return {
+        field.name: field.metadata.get("option") or SHARED[field.name]
+        for field in dataclasses.fields(cls)
+    }
+
+
+def flag(name: str, known: Option) -> str:
+    """Returns the flag of a field on the command line."""
+    return known.flag or "--" + name.replace("_", "-")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Ends with one line, without the usage."""
+        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+
+def parse(cls: type[Settings], description: str, arguments: Sequence[str] | None = None) -> Any:
+    """Reads the command line into a settings object; ends the process on a bad one.
+
+    Args:
+        cls: the script's settings.
+        description: first lines of `--help`.
+        arguments: None for those of the process.
+    """
+    parser = _Parser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    own = [name for name in fields if name not in {f.name for f in dataclasses.fields(Settings)}]
+    known_options = options_of(cls)
+    for name in [*own, *(name for name in fields if name not in own)]:
+        known = known_options[name]
+        text = f"{known.help} [{_shown(fields[name].default)}]"
+        for defect, value in known.released.items():
+            if defect in cls.DEFECTS:
+                text += f" [with {defect}: {_shown(value)}]"
+        extra: dict[str, Any] = {"dest": name, "help": text.replace("%", "%%")}
+        if hints[name] is bool:
+            extra["action"] = "store_true"
+        elif name == "as_released":
+            extra.update(nargs="*", metavar="D", help=f"{text} {' '.join(cls.DEFECTS)}")
+        else:
+            extra.update(_values(hints[name], known))
+        parser.add_argument(flag(name, known), **extra)
+    given = vars(parser.parse_args(arguments))
+    for name, value in given.items():
+        if isinstance(value, list):
+            given[name] = tuple(value)
+    if given.get("as_released") == ():
+        if not cls.DEFECTS:
+            parser.error("--as-released: this script repeats no defect")
+        given["as_released"] = cls.DEFECTS
+    for name, known in known_options.items():
+        for defect, value in known.released.items():
+            if defect in given.get("as_released", ()):
+                given.setdefault(name, value)
+    if given.keys() & {"epochs", "steps"} and not {"epochs", "steps"} <= given.keys():
+        given["epochs" if "steps" in given else "steps"] = None
+    try:
+        return cls(**given)
+    except UsageError as error:
+        parser.error(str(error))
+
+
+def _values(hint: Any, known: Option) -> dict[str, Any]:
+    """Returns argparse's words for a type."""
+    extra: dict[str, Any] = {}
+    arguments = [one for one in typing.get_args(hint) if one not in (type(None), Ellipsis)]
+    if typing.get_origin(hint) is tuple:
+        several = Ellipsis in typing.get_args(hint)
+        extra["nargs"] = "+" if several else len(arguments)
+    kind = arguments[0] if arguments else hint
+    extra["type"] = kind
+    if known.choices:
+        extra["choices"] = known.choices
+    else:
+        extra["metavar"] = {int: "N", float: "X", Path: "DIR"}.get(kind)
+    return extra
+
+
+def _shown(value: Any) -> str:
+    """Returns a default as one would type it."""
+    if value is None or value == () or value is False:
+        return "no"
+    if isinstance(value, tuple):
+        return " ".join(_shown(one) for one in value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Path) and value.is_relative_to(ROOT):
+        return str(value.relative_to(ROOT))
+    return str(value)

@@ -1,0 +1,204 @@
+"""Files of a run: its result, its checkpoint, and the lock that keeps a second process out.
+
+A run is one (script, settings, λ, seed). It owns `RESULTS/<script>/<id>.json`, written when it
+ends, and the folder `<id>.ckpt/` while it lasts. The result has the fields
+
+    schema               number of this description
+    status               "finished" or "diverged"
+    script               name without .py
+    settings             every setting that changes numbers, resolved; data: SHA-256 of the images
+    as_released          defects of the release in force, D-numbers
+    lambda, seed         of this run; lambda null where the method has none
+    accuracy             test accuracy, rows: after task i, columns: tasks j ≤ i; fractions. Joint
+                         training: one row of T. null if diverged
+    validation_accuracy  likewise on the validation set
+    metrics              ACC, F, BWT, F_max, LA (`common.metrics`), fractions or null
+    sparsity             one entry a pruning round: task, percent, overall and each tensor; absent
+                         where nothing is pruned
+    diverged             where and what to lower; absent if finished
+    seconds              computing time, all parts of an interrupted run together
+    versions             python, tensorflow, numpy, platform, device
+    date                 when it ended, UTC
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SCHEMA = 1
+
+
+class ResultError(ValueError):
+    """A stored file that cannot be used; the message is one line for the user."""
+
+
+def number(value: float) -> str:
+    """Returns the shortest text of a number: 3.0 -> 3."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def run_name(strength: float | None, seed: int) -> str:
+    """Returns the name of a run with its script's default settings; λ None where there is none."""
+    return ("" if strength is None else f"lambda{number(strength)}_") + f"seed{seed}"
+
+
+def settings_hash(identity: Mapping[str, Any], default: Mapping[str, Any]) -> str:
+    """Returns what is added to a run's name: "" for the defaults, else "-" and eight hex digits.
+
+    Args:
+        identity: everything but λ and seed that changes numbers, JSON.
+        default: the same for the script's defaults on the shipped data.
+    """
+    if identity == default:
+        return ""
+    text = json.dumps(identity, sort_keys=True)
+    return "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=1, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RunFiles:
+    """The files of one run.
+
+    Attributes:
+        path: of the result.
+        label: what identifies the run; a stored file with another one is refused.
+    """
+
+    def __init__(self, folder: Path, name: str, label: Mapping[str, Any]) -> None:
+        """Names the files; makes none.
+
+        Args:
+            folder: of the script's results.
+            name: of the run (`run_name` and `settings_hash`).
+            label: script, settings, as_released, lambda and seed, as in the result.
+        """
+        self.path = folder / f"{name}.json"
+        self.label = {"schema": SCHEMA, **label}
+        self._folder = folder / f"{name}.ckpt"
+
+    def read(self) -> dict[str, Any] | None:
+        """Returns the stored result, None if there is none.
+
+        Raises:
+            ResultError: the file is damaged, or is not this run's.
+        """
+        try:
+            result = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (ValueError, OSError) as error:
+            raise ResultError(
+                f"{self.path} cannot be read ({error}); move it away or recompute it with --fresh"
+            ) from error
+        found = {key: result.get(key) for key in self.label} if isinstance(result, dict) else {}
+        different = [key for key in self.label if found.get(key) != self.label[key]]
+        if different:
+            raise ResultError(
+                f"{self.path} is of another run ({', '.join(different)} differ); move it away or "
+                "recompute it with --fresh"
+            )
+        return dict(result)
+
+    @contextlib.contextmanager
+    def lock(self, waiting: Callable[[str], None]) -> Iterator[None]:
+        """Holds the run, so that no other process works on it; waits while one does.
+
+        The lock goes with the process, however it ends.
+
+        Args:
+            waiting: is told once, in a line, that another process has the run.
+        """
+        lock = self._folder / "lock"
+        while True:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with lock.open("a+") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    waiting(f"another process is working on {self.path}; waiting for it")
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                # The other process may have finished and removed the folder: then lock it anew.
+                if not lock.exists() or not os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                    continue
+                try:
+                    yield
+                finally:
+                    if not self._checkpoint.exists():
+                        shutil.rmtree(self._folder, ignore_errors=True)
+                return
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self._folder / "state.npz"
+
+    def discard(self) -> None:
+        """Removes the result and the checkpoint (call it while holding the lock)."""
+        self._checkpoint.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def save_checkpoint(
+        self, position: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        """Replaces the checkpoint by a new one, whole or not at all.
+
+        Args:
+            position: JSON.
+            arrays: by name.
+        """
+        text = json.dumps({"label": self.label, "position": position})
+        temporary = self._folder / "state.npz.new"
+        with temporary.open("wb") as file:
+            content: dict[str, Any] = {**arrays, "position": np.array(text)}
+            np.savez(file, **content)
+        os.replace(temporary, self._checkpoint)
+
+    def load_checkpoint(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]] | None:
+        """Returns what `save_checkpoint` stored, None if there is nothing.
+
+        Raises:
+            ResultError: the checkpoint is damaged, or is not this run's.
+        """
+        try:
+            with np.load(self._checkpoint, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            content = json.loads(str(arrays.pop("position")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ResultError(f"{self._checkpoint} is damaged ({error})") from error
+        if content.get("label") != self.label:
+            raise ResultError(f"{self._checkpoint} is of another run")
+        return content["position"], arrays
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Writes the result and removes the checkpoint.
+
+        Args:
+            result: what is not in the label.
+        """
+        write_json(self.path, {**self.label, **result})
+        self._checkpoint.unlink(missing_ok=True)

@@ -1,0 +1,380 @@
+"""The compiled training loop, its batches and learning rates, and evaluation.
+
+Whole epochs run inside one XLA program over images that already lie on the device. Per epoch the
+host hands over the order of the images, the learning rate of every step and a seed; nothing is fed
+batch by batch, and nothing is traced again for a new task, head, λ or pruning round, because all
+of them are arguments.
+
+Every draw is a function of (seed, task, pass or step), so that an interrupted run that continues
+from a finished epoch computes the same numbers as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from common import consolidation as consolidations
+from common import data, importance
+from common import network as networks
+
+_CHUNK = 256  # most steps in one call of the compiled program: bounds the random words' memory
+
+# Streams of random numbers, told apart from each other by the last key of their seed.
+_SHUFFLE, _DROPOUT, _EVALUATION = range(3)
+
+Loss = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Auxiliary = Callable[..., tuple[tf.Tensor, tf.Tensor]]
+
+
+class Settings(Protocol):
+    """What training needs to know; every script's settings have it."""
+
+    batch_size: int
+    learning_rate: float
+    lr_decay: float
+    lr_decay_epochs: float
+    update: str
+
+
+class Steps(Protocol):
+    """Deals out the steps of a phase epoch by epoch (`experiment.Progress`)."""
+
+    def epochs(self, steps: int, epoch_steps: int) -> Any:
+        """Yields (first step, steps) of each epoch that is still to do; counts within the task."""
+
+    def epoch_done(self, loss: float) -> None:
+        """Takes note of a finished epoch and its mean loss."""
+
+
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns −log p_y [B] and its derivative p − onehot(y) [B, K]."""
+    log_p = tf.nn.log_softmax(logits)
+    wanted = tf.one_hot(labels, logits.shape[1])
+    return -tf.reduce_sum(wanted * log_p, axis=1), tf.exp(log_p) - wanted
+
+
+def epoch_steps(examples: int, batch_size: int) -> int:
+    """Returns the steps of one "epoch": ⌊N/batch⌋ + 1 (README, "Data")."""
+    return examples // batch_size + 1
+
+
+def learning_rates(first: int, count: int, rate: float, decay: float, period: float) -> np.ndarray:
+    """Returns rate · decay^⌊s/period⌋ for the steps s = first … first + count − 1, float32.
+
+    Args:
+        first: s of the first step, counted within the task.
+        count: number of steps.
+        rate: of the first step of all.
+        decay: factor after each period.
+        period: S in steps, E_d · N / batch, not rounded.
+    """
+    step = np.arange(first, first + count)
+    return (rate * decay ** np.floor(step / period)).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=2)
+def _shuffled(seed: int, task: int, number: int, examples: int) -> np.ndarray:
+    generator = np.random.default_rng([seed, task, number, _SHUFFLE])
+    return generator.permutation(examples).astype(np.int32)
+
+
+def batches(
+    seed: int,
+    task: int,
+    examples: int,
+    batch_size: int,
+    first: int,
+    count: int,
+    complete: bool = False,
+) -> np.ndarray:
+    """Returns the images of `count` batches of a task's stream, [count, batch] int32.
+
+    The stream runs through one shuffled pass over the examples after another. A batch that reaches
+    the end of a pass is completed from the start of the next, so that no image is left out.
+
+    Args:
+        seed: of the run.
+        task: each task has a stream of its own.
+        examples: N.
+        batch_size: images in a batch, at most N.
+        first: the first batch's place in the stream.
+        count: number of batches.
+        complete: every pass ends with its last complete batch instead; the rest is left out.
+    """
+    length = examples // batch_size * batch_size if complete else examples
+    start, stop = first * batch_size, (first + count) * batch_size
+    passes = [
+        _shuffled(seed, task, number, examples)[:length]
+        for number in range(start // length, -(-stop // length))
+    ]
+    offset = start // length * length
+    return np.concatenate(passes)[start - offset : stop - offset].reshape(count, batch_size)
+
+
+@functools.cache
+def _compiled_steps(
+    dropout: networks.Dropout, update: str, loss: Loss, auxiliary: Auxiliary | None
+) -> Callable[..., Any]:
+    """Returns the loop over steps as one compiled program."""
+
+    @tf.function(jit_compile=True)
+    def run_steps(
+        count: tf.Tensor,
+        parameters: list[tf.Tensor],
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        order: tf.Tensor,
+        inverse: tf.Tensor | None,
+        batch_indices: tf.Tensor,
+        words: tf.Tensor,
+        rates: tf.Tensor,
+        pull: list[tf.Tensor],
+        anchor: list[tf.Tensor],
+        masks: list[tf.Tensor],
+        path: list[tf.Tensor],
+        extras: Any,
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor], tf.Tensor, tf.Tensor]:
+        def moved(tensors: list[tf.Tensor], rows: tf.Tensor | None) -> list[tf.Tensor]:
+            # Permuting the rows of W1, once a call, instead of the pixels of every image.
+            if rows is None or not tensors:
+                return list(tensors)
+            return [tf.gather(tensors[0], rows), *tensors[1:]]
+
+        parameters, path = moved(parameters, inverse), moved(path, inverse)
+        pull, anchor, masks = moved(pull, inverse), moved(anchor, inverse), moved(masks, inverse)
+        hidden = (parameters[1].shape[0], parameters[3].shape[0])
+        batch = batch_indices.shape[1]
+        total = tf.constant(0.0)
+        for step in tf.range(count):
+            rate = tf.gather(rates, step)
+            chosen = tf.gather(batch_indices, step)
+            rows = chosen % images.shape[0]
+            pixels = tf.gather(images, rows)
+            wanted = tf.cast(tf.gather(labels, rows), tf.int32)
+            if inverse is None:  # tasks are mixed: each image has its own permutation and outputs
+                task = chosen // images.shape[0]
+                pixels = tf.gather(pixels, tf.gather(order, task), batch_dims=1)
+                wanted += task * (parameters[5].shape[0] // order.shape[0])
+            pixels = networks.to_pixels(pixels)
+            factors = dropout.masks(tf.gather(words, step), batch, hidden)
+            inputs, logits = networks.forward(parameters, pixels, factors)
+            losses, delta = loss(logits, wanted)
+            mean_loss, delta_h2 = tf.reduce_mean(losses), None
+            if auxiliary is not None:
+                extra_loss, delta_h2 = auxiliary(inputs, rows, step, *extras)
+                mean_loss += extra_loss
+            total += mean_loss
+            deltas = networks.backward(
+                parameters, inputs, delta / batch, dropout.scales(), delta_h2
+            )
+            stepped = []
+            for index, gradient in enumerate(networks.gradients(inputs, deltas)):
+                held = index < len(pull)
+                new = consolidations.consolidated_step(
+                    parameters[index],
+                    gradient,
+                    rate,
+                    pull[index] if held else None,
+                    anchor[index] if held else None,
+                    masks[index] if index < len(masks) else None,
+                    update,
+                )
+                if index < len(path):
+                    path[index] -= (new - parameters[index]) * gradient
+                stepped.append(new)
+            parameters = stepped
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(p)) for p in parameters])
+        finite = finite & tf.math.is_finite(total)
+        rows_back = None if inverse is None else order
+        return moved(parameters, rows_back), moved(path, rows_back), total, finite
+
+    return run_steps
+
+
+class Trainer:
+    """Trains one network through a run, on one task after another."""
+
+    def __init__(
+        self,
+        network: networks.MLP,
+        settings: Settings,
+        steps: Steps,
+        seed: int = 0,
+        loss: Loss = cross_entropy,
+        auxiliary: Auxiliary | None = None,
+    ) -> None:
+        """Settles what stays the same for the whole run.
+
+        Args:
+            network: is changed by `train`.
+            settings: batch size, learning rate and its decay, update.
+            steps: deals out the epochs and takes note of them.
+            seed: of the shuffling and of dropout.
+            loss: (logits [B, K], labels [B]) -> loss [B] and its derivative [B, K].
+            auxiliary: a further loss on h2: (inputs of the layers, rows [B] of the batch's images,
+                step within the call, *extras) -> its mean over the batch, and the derivative of
+                that with respect to h2 [B, H2]. Compiled once per function, so not a lambda.
+        """
+        self.network = network
+        self._settings = settings
+        self._steps = steps
+        self._seed = seed
+        self._loss = loss
+        self._auxiliary = auxiliary
+
+    def train(
+        self,
+        task: data.Task | data.Mixture,
+        steps: int,
+        consolidation: consolidations.Consolidation | None = None,
+        masks: Sequence[tf.Variable] = (),
+        path: importance.PathIntegral | None = None,
+        extras: Sequence[tf.Tensor] = (),
+        lr_decay: float | None = None,
+    ) -> None:
+        """Takes the steps of a phase that are still to be taken, on the task's own head.
+
+        Args:
+            task: one task, or several mixed.
+            steps: of the phase.
+            consolidation: penalty on the parameters; None for none.
+            masks: of the trunk, 1 train, 0 leave as it is; empty for all 1.
+            path: accumulates the path integral; None for none.
+            extras: tensors for the auxiliary loss.
+            lr_decay: instead of the settings'.
+
+        Raises:
+            Diverged: the loss or a parameter is not finite after an epoch.
+            ValueError: the training set is smaller than one batch.
+        """
+        settings, network = self._settings, self.network
+        parameters = network.parameters(network.head_of(task.number))
+        batch, examples = settings.batch_size, task.examples
+        if examples < batch:
+            raise ValueError(f"{examples} training images do not fill one batch of {batch}")
+        mixed = isinstance(task, data.Mixture)
+        length = epoch_steps(examples, batch) - mixed
+        run_steps = _compiled_steps(network.dropout, settings.update, self._loss, self._auxiliary)
+        order = tf.constant(task.permutation, tf.int32)
+        inverse = None if mixed else tf.constant(np.argsort(task.permutation), tf.int32)
+        pull = consolidation.pull() if consolidation else []
+        anchor = [a.value() for a in consolidation.anchor] if consolidation else []
+        for start, epoch in self._steps.epochs(steps, length):
+            total = 0.0
+            for first in range(start, start + epoch, _CHUNK):
+                count = min(_CHUNK, start + epoch - first)
+                size = min(_CHUNK, length)  # the program's arrays keep their shape
+                seed = networks.stateless_seed(self._seed, task.number, first, _DROPOUT)
+                period = settings.lr_decay_epochs * examples / batch
+                decay = settings.lr_decay if lr_decay is None else lr_decay
+                new, new_path, loss, finite = run_steps(
+                    tf.constant(count),
+                    [p.value() for p in parameters],
+                    task.train.images,
+                    task.train.labels,
+                    order,
+                    inverse,
+                    tf.constant(
+                        batches(self._seed, task.number, examples, batch, first, size, mixed)
+                    ),
+                    network.dropout.draw(seed, size, batch, network.hidden),
+                    tf.constant(learning_rates(first, size, settings.learning_rate, decay, period)),
+                    pull,
+                    anchor,
+                    [m.value() for m in masks],
+                    [s.value() for s in path.path] if path else [],
+                    list(extras),
+                )
+                for variable, value in zip(parameters, new, strict=True):
+                    variable.assign(value)
+                for variable, value in zip(path.path if path else [], new_path, strict=True):
+                    variable.assign(value)
+                if not bool(finite):
+                    raise consolidations.Diverged("the loss or a parameter is not finite")
+                total += float(loss)
+            self._steps.epoch_done(total / epoch)
+
+    def evaluate(
+        self, tasks: Sequence[data.Task], dropout: bool = False
+    ) -> tuple[list[float], list[float]]:
+        """Returns the test and the validation accuracy on each task with its own head, fractions.
+
+        Args:
+            tasks: those learned so far.
+            dropout: leaves dropout on, a fresh draw for every image and unit (D1).
+        """
+        rows: tuple[list[float], list[float]] = ([], [])
+        for task in tasks:
+            parameters = self.network.parameters(self.network.head_of(task.number))
+            for number, (row, split) in enumerate(
+                zip(rows, (task.test, task.validation), strict=True)
+            ):
+                keys = (self._seed, tasks[-1].number, task.number, number)
+                row.append(
+                    accuracy(
+                        self.network,
+                        parameters,
+                        split,
+                        task.permutation,
+                        dropout_seed=keys if dropout else None,
+                    )
+                )
+        return rows
+
+
+def accuracy(
+    network: networks.MLP,
+    parameters: Sequence[tf.Variable],
+    split: data.Split,
+    permutation: np.ndarray,
+    first_class: int = 0,
+    dropout_seed: Sequence[int] | None = None,
+) -> float:
+    """Returns the share of a split's images whose largest output is the right one.
+
+    Args:
+        network: for its hidden sizes and dropout.
+        parameters: the six tensors of `network.Parameters`.
+        split: images [N, P] and labels [N].
+        permutation: of the pixels; the rows of W1 are permuted instead of the images.
+        first_class: the output that stands for class 0.
+        dropout_seed: leaves dropout on; None for off.
+    """
+    dropout = networks.Dropout() if dropout_seed is None else network.dropout
+    seed = networks.stateless_seed(*(dropout_seed or ()), _EVALUATION)
+    words = dropout.draw(seed, 1, len(split.images), network.hidden)[0]
+    correct = _compiled_correct(dropout)(
+        [tf.convert_to_tensor(p) for p in parameters],
+        split.images,
+        split.labels,
+        tf.constant(np.argsort(permutation), tf.int32),
+        tf.constant(first_class),
+        words,
+    )
+    return int(correct) / len(split.images)
+
+
+@functools.cache
+def _compiled_correct(dropout: networks.Dropout) -> Callable[..., tf.Tensor]:
+    @tf.function(jit_compile=True)
+    def correct(
+        parameters: list[tf.Tensor],
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        inverse: tf.Tensor,
+        first_class: tf.Tensor,
+        words: tf.Tensor,
+    ) -> tf.Tensor:
+        parameters = [tf.gather(parameters[0], inverse), *parameters[1:]]
+        hidden = (parameters[1].shape[0], parameters[3].shape[0])
+        masks = dropout.masks(words, images.shape[0], hidden)
+        logits = networks.forward(parameters, networks.to_pixels(images), masks)[1]
+        chosen = tf.argmax(logits, axis=1, output_type=tf.int32)
+        return tf.reduce_sum(tf.cast(chosen == tf.cast(labels, tf.int32) + first_class, tf.int32))
+
+    return correct

@@ -1,0 +1,193 @@
+"""Metrics: numbers worked out by hand, properties, and errors."""
+
+import copy
+import math
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common import metrics
+
+# Task 0 is best in the middle, task 1 at the end.
+RAGGED = [[0.9], [0.95, 0.8], [0.7, 0.85, 0.6]]
+SQUARE = np.array([[0.9, np.nan, np.nan], [0.95, 0.8, np.nan], [0.7, 0.85, 0.6]])
+
+ON_MATRICES = [
+    metrics.average_accuracy,
+    metrics.forgetting,
+    metrics.backward_transfer,
+    metrics.max_forgetting,
+    metrics.learning_accuracy,
+]
+
+
+@st.composite
+def ragged(draw, smallest=2):
+    """Draw a ragged accuracy matrix over up to 8 tasks."""
+    tasks = draw(st.integers(smallest, 8))
+    accuracy = st.floats(0, 1)
+    return [draw(st.lists(accuracy, min_size=i + 1, max_size=i + 1)) for i in range(tasks)]
+
+
+def square(rows, filler):
+    """Return the ragged rows as [T, T] with `filler` above the diagonal."""
+    matrix = np.full((len(rows), len(rows)), filler, dtype=float)
+    for i, row in enumerate(rows):
+        matrix[i, : i + 1] = row
+    return matrix
+
+
+@pytest.mark.parametrize("matrix", [RAGGED, SQUARE, SQUARE.tolist()])
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (metrics.average_accuracy, 2.15 / 3),
+        (metrics.forgetting, 0.075),  # (0.9 - 0.7 + 0.8 - 0.85) / 2
+        (metrics.backward_transfer, -0.075),
+        (metrics.max_forgetting, 0.125),  # (0.95 - 0.7 + 0.85 - 0.85) / 2
+        (metrics.learning_accuracy, 2.3 / 3),
+    ],
+)
+def test_hand_worked(function, matrix, expected):
+    result = function(matrix)
+    assert type(result) is float
+    assert result == pytest.approx(expected, abs=1e-12)
+
+
+def test_frozen_trunk_of_the_release():
+    """Where nothing changes after its own training, nothing is forgotten."""
+    final = [0.909, 0.834, 0.818]
+    matrix = [final[: i + 1] for i in range(3)]
+    assert metrics.forgetting(matrix) == 0.0
+    assert metrics.max_forgetting(matrix) == 0.0
+    assert str(metrics.backward_transfer(matrix)) == "0.0"
+    assert metrics.average_accuracy(matrix) == metrics.learning_accuracy(matrix)
+
+
+def test_curve():
+    curve = metrics.average_accuracy_curve(RAGGED)
+    np.testing.assert_allclose(curve, [0.9, 0.875, 2.15 / 3])
+
+
+def test_summary():
+    expected = {"ACC": 2.15 / 3, "F": 0.075, "BWT": -0.075, "F_max": 0.125, "LA": 2.3 / 3}
+    assert metrics.summary(RAGGED) == pytest.approx(expected)
+    assert list(metrics.summary(RAGGED)) == ["ACC", "F", "BWT", "F_max", "LA"]
+
+
+def test_summary_of_one_task():
+    expected = {"ACC": 0.9, "F": None, "BWT": None, "F_max": None, "LA": 0.9}
+    assert metrics.summary([[0.9]]) == expected
+    assert metrics.summary(np.array([[0.9]])) == expected
+
+
+def test_joint_summary():
+    result = metrics.joint_summary([0.5, 0.75, 1.0])
+    assert result == {"ACC": 0.75, "F": None, "BWT": None, "F_max": None, "LA": None}
+
+
+@pytest.mark.parametrize(
+    "function", [metrics.forgetting, metrics.backward_transfer, metrics.max_forgetting]
+)
+def test_one_task_has_no_forgetting(function):
+    with pytest.raises(ValueError, match="single task"):
+        function([[0.9]])
+
+
+@pytest.mark.parametrize(
+    "function", [*ON_MATRICES, metrics.average_accuracy_curve, metrics.summary]
+)
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        ([], "no rows"),
+        ([[]], "must hold"),
+        ([0.9], "must hold"),
+        ([0.9, 0.8], "must hold"),
+        ([[0.9], [0.8]], "must hold"),
+        ([[0.9, 0.8], [0.7]], "must hold"),
+        ([[0.9], [0.8, 0.7, 0.6]], "must hold"),
+        ([[0.9, 0.8, 0.7]], "must hold"),
+        (np.zeros((2, 3)), "must hold"),
+        (np.zeros((2, 2, 2)), "must hold"),
+        ([[0.9], [math.nan, 0.8]], "row 1 .* finite"),
+        ([[0.9], [0.8, math.inf]], "row 1 .* finite"),
+        ([[0.9], [None, 0.8]], "row 1 .* finite"),
+    ],
+)
+def test_malformed_matrices(function, matrix, message):
+    with pytest.raises(ValueError, match=message):
+        function(matrix)
+
+
+@pytest.mark.parametrize("row", [[], [[0.9]], 0.9, [math.nan]])
+def test_malformed_rows(row):
+    with pytest.raises(ValueError, match="row of a joint run"):
+        metrics.joint_summary(row)
+
+
+@given(ragged())
+def test_against_plain_loops(rows):
+    tasks = len(rows)
+    last = rows[-1]
+    lost = [rows[j][j] - last[j] for j in range(tasks - 1)]
+    most = [max(rows[i][j] for i in range(j, tasks)) - last[j] for j in range(tasks - 1)]
+    diagonal = [rows[j][j] for j in range(tasks)]
+    expected = {
+        "ACC": statistics.fmean(last),
+        "F": statistics.fmean(lost),
+        "BWT": -statistics.fmean(lost),
+        "F_max": statistics.fmean(most),
+        "LA": statistics.fmean(diagonal),
+    }
+    assert metrics.summary(rows) == pytest.approx(expected, abs=1e-12)
+
+
+@given(ragged())
+def test_relations(rows):
+    assert metrics.backward_transfer(rows) == -metrics.forgetting(rows)
+    assert metrics.max_forgetting(rows) >= max(0.0, metrics.forgetting(rows))
+    curve = metrics.average_accuracy_curve(rows)
+    assert curve.shape == (len(rows),)
+    assert curve[-1] == metrics.average_accuracy(rows)
+    assert curve[0] == rows[0][0]
+
+
+@given(ragged(smallest=1), st.sampled_from([0.0, math.nan, math.inf, 7.0]))
+def test_square_equals_ragged(rows, filler):
+    assert metrics.summary(square(rows, filler)) == metrics.summary(rows)
+    assert metrics.summary([np.array(row) for row in rows]) == metrics.summary(rows)
+
+
+@given(ragged(), st.sampled_from(ON_MATRICES))
+def test_argument_is_not_modified(rows, function):
+    before = copy.deepcopy(rows)
+    function(rows)
+    assert rows == before
+    matrix = square(rows, math.nan)
+    matrix.setflags(write=False)
+    function(matrix)
+    np.testing.assert_array_equal(matrix, square(rows, math.nan))
+
+
+def test_mean_std():
+    assert metrics.mean_std([1.0, 2.0, 4.0]) == pytest.approx((7 / 3, math.sqrt(7 / 3), 3))
+    assert metrics.mean_std(np.array([0.25])) == (0.25, None, 1)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=20))
+def test_mean_std_against_the_standard_library(values):
+    mean, std, n = metrics.mean_std(values)
+    assert (type(mean), type(std), type(n)) == (float, float, int)
+    assert mean == pytest.approx(statistics.fmean(values), abs=1e-12)
+    assert std == pytest.approx(statistics.stdev(values), abs=1e-12)
+    assert n == len(values)
+
+
+@pytest.mark.parametrize("values", [[], [0.9, None], [math.nan], [[0.9]], 0.9])
+def test_mean_std_of_nonsense(values):
+    with pytest.raises(ValueError, match="values"):
+        metrics.mean_std(values)
