@@ -70,7 +70,7 @@ def run(
     """
     progress = progress or experiment.Progress()
     net = network.for_tasks(settings, tasks, seed)
-    penalty = consolidation.Consolidation(net.shared, strength, merge="sum")
+    penalty = consolidation.Consolidation(net.shared, strength, merge="sum", update=settings.update)
     masks = pruning.Masks(net.trunk)
     trainer = training.Trainer(net, settings, progress, seed)
     schedule = pruning.pruning_schedule(
@@ -104,7 +104,8 @@ def run(
                     new = pruning.rank_masks(values, percent, masks.candidates(), masks.now)
                 masks.prune(new)
                 shares = pruning.sparsity(("W1", "b1", "W2", "b2"), new)
-                progress.sparsity.append({"task": task.number, "percent": percent, **shares})
+                record = {"task": task.number, "percent": percent, **shares}
+                progress.details.setdefault("sparsity", []).append(record)
             first_phase = task.number == 0 and percent == 0
             decay = 0.99 if first_phase and settings.released("D10") else None
             trainer.train(task, retrain if percent else steps, penalty, masks.now, lr_decay=decay)

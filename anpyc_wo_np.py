@@ -61,7 +61,7 @@ def run(
     """
     progress = progress or experiment.Progress()
     net = network.for_tasks(settings, tasks, seed)
-    penalty = consolidation.Consolidation(net.shared, strength, merge="max")
+    penalty = consolidation.Consolidation(net.shared, strength, merge="max", update=settings.update)
     trainer = training.Trainer(net, settings, progress, seed)
     steps = settings.budget(tasks[0].examples)
     progress.start(

@@ -61,6 +61,7 @@ class Consolidation:
         parameters: the variables θ that are held.
         omega: importance Ω ≥ 0, one variable of the same shape for each.
         anchor: θ*, likewise.
+        update: how a step takes the penalty, "proximal" or "explicit".
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Consolidation:
         strength: float,
         merge: str = "sum",
         half: bool = False,
+        update: str = "proximal",
     ) -> None:
         """Starts with Ω = 0.
 
@@ -79,12 +81,16 @@ class Consolidation:
                 anchor; "quadratics", one quadratic per task, each with its own anchor; "latest",
                 the newest task's importance alone.
             half: whether the penalty has a factor ½.
+            update: of `consolidated_step`.
 
         Raises:
-            ValueError: unknown `merge`.
+            ValueError: unknown `merge` or `update`.
         """
         if merge not in MERGES:
             raise ValueError(f"merge {merge!r} is none of {', '.join(MERGES)}")
+        if update not in UPDATES:
+            raise ValueError(f"update {update!r} is none of {', '.join(UPDATES)}")
+        self.update = update
         self.parameters = list(parameters)
         self.omega = [tf.Variable(tf.zeros_like(p)) for p in parameters]
         self.anchor = [tf.Variable(p) for p in parameters]

@@ -25,6 +25,7 @@ import rich.table
 from common import consolidation, data, metrics, options, plots, results
 
 T = TypeVar("T")
+Report = Callable[[Any, Sequence[dict[str, Any]], Path, str, "Display"], None]
 
 _LINE_SECONDS = 30  # between two progress lines where there is no terminal
 
@@ -42,7 +43,8 @@ class Progress:
     Attributes:
         accuracy: test accuracy, one row a task.
         validation_accuracy: likewise on the validation set.
-        sparsity: one entry a pruning round.
+        details: what else goes into the result, JSON.
+        arrays: what is stored beside the result, by name.
         place: task, phase and steps done, for messages.
     """
 
@@ -52,7 +54,8 @@ class Progress:
         """Starts at the beginning; `start` may find a checkpoint."""
         self.accuracy: list[list[float]] = []
         self.validation_accuracy: list[list[float]] = []
-        self.sparsity: list[dict[str, float]] = []
+        self.details: dict[str, Any] = {}
+        self.arrays: dict[str, np.ndarray] = {}
         self._files = files
         self._display = display
         self._state: dict[str, Any] = {}
@@ -99,10 +102,11 @@ class Progress:
         if stored:
             position, arrays = stored
             for name, variable in self._state.items():
-                variable.assign(arrays[name])
+                variable.assign(arrays.pop(name))
+            self.arrays = arrays
             self.accuracy = position["accuracy"]
             self.validation_accuracy = position["validation_accuracy"]
-            self.sparsity = position["sparsity"]
+            self.details = position["details"]
             self._task, self._phase, self._epoch = position["place"]
             self._phase_steps, self._task_steps, self._all_steps = position["steps"]
             self._seconds_before = position["seconds"]
@@ -156,11 +160,11 @@ class Progress:
                 "steps": [self._phase_steps, self._task_steps, self._all_steps],
                 "accuracy": self.accuracy,
                 "validation_accuracy": self.validation_accuracy,
-                "sparsity": self.sparsity,
+                "details": self.details,
                 "seconds": self.seconds,
             }
             arrays = {name: variable.numpy() for name, variable in self._state.items()}
-            self._files.save_checkpoint(position, arrays)
+            self._files.save_checkpoint(position, {**arrays, **self.arrays})
         if self._display:
             self._display.epoch(self._all_steps, self.place, loss)
 
@@ -190,7 +194,8 @@ class Display:
 
     def __init__(self, tensorboard: Path | None = None) -> None:
         """Prints to standard output; also writes TensorBoard logs if a folder is given."""
-        self._console = rich.console.Console(highlight=False, soft_wrap=True)
+        width = None if sys.stdout.isatty() else 120
+        self._console = rich.console.Console(highlight=False, soft_wrap=True, width=width)
         self._bar: rich.progress.Progress | None = None
         self._total = self._first = 0
         self._began = self._last_line = time.monotonic()
@@ -256,7 +261,8 @@ class Display:
                 self._scalar(f"accuracy/task {number}", value, step)
             self._scalar("accuracy/mean", float(np.mean(accuracy)), step)
         each = " ".join(f"{100 * value:.2f}" for value in accuracy)
-        self.say(f"  after task {task}: mean {100 * np.mean(accuracy):.2f} %, each {each}")
+        when = f"after task {task}" if len(accuracy) == task + 1 else "all tasks together"
+        self.say(f"  {when}: mean {100 * np.mean(accuracy):.2f} %, each {each}")
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Prints a table."""
@@ -274,7 +280,13 @@ class Display:
             tf.summary.scalar(name, value, step)
 
 
-def main(cls: type[Any], run: Callable[..., Any], script: str, description: str) -> None:
+def main(
+    cls: type[Any],
+    run: Callable[..., Any],
+    script: str,
+    description: str,
+    report: Report | None = None,
+) -> None:
     """Runs a script from its command line and ends the process with its exit status.
 
     0: done; 2: bad input, in one line on standard error; 3: a run diverged; 130: interrupted.
@@ -284,6 +296,7 @@ def main(cls: type[Any], run: Callable[..., Any], script: str, description: str)
         run: (settings, tasks, seed=…, progress=…, and strength=… where the settings have one).
         script: path of the script.
         description: its docstring.
+        report: shows and draws the results of all runs; None for accuracies over λ and seeds.
     """
     name = Path(script).stem
     settings = options.parse(cls, description)
@@ -292,7 +305,7 @@ def main(cls: type[Any], run: Callable[..., Any], script: str, description: str)
         dataset = data.load_mnist(settings.data_dir)
         if settings.train_examples is not None:
             dataset = dataset.first(settings.train_examples)
-        sys.exit(_run_grid(name, folder, settings, run, dataset))
+        sys.exit(_run_grid(name, folder, settings, run, dataset, report or accuracy_report))
     except KeyboardInterrupt:
         text = "interrupted; the same command continues after the last finished epoch"
         print(f"\n{name}: {text}", file=sys.stderr)
@@ -341,7 +354,12 @@ def set_up_device(wanted: str) -> str:
 
 
 def _run_grid(
-    name: str, folder: Path, settings: Any, run: Callable[..., Any], dataset: data.Dataset
+    name: str,
+    folder: Path,
+    settings: Any,
+    run: Callable[..., Any],
+    dataset: data.Dataset,
+    report: Report,
 ) -> int:
     """Does every run of the grid that is not done yet, and reports; returns the exit status."""
     import tensorflow as tf
@@ -360,7 +378,7 @@ def _run_grid(
     display.say(f"  as released: {' '.join(settings.as_released) or 'nothing'}")
     grid = [(strength, seed) for strength in strengths for seed in settings.seeds]
     if len(grid) > 1:
-        display.say(f"{len(grid)} runs: {len(strengths)} λ x {len(settings.seeds)} seeds")
+        display.say(f"{len(grid)} runs, λ x seeds: {len(strengths)} x {len(settings.seeds)}")
 
     finished: list[dict[str, Any]] = []
     computed: list[float] = []
@@ -381,6 +399,8 @@ def _run_grid(
             result = files.read()
             if result is not None:
                 display.say(f"{title}: done before, see {files.path}")
+            elif getattr(settings, "plot_only", False):
+                raise results.ResultError(f"{files.path} is missing; run without --plot-only")
             else:
                 display.say(f"{title}:")
                 began = time.monotonic()
@@ -395,7 +415,7 @@ def _run_grid(
                     text = _duration(left * computed[0])
                     display.say(f"{left} runs are left; at this pace they take {text}")
         finished.append(result)
-    _report(name, folder, suffix, finished, settings.released("D12"), display)
+    report(settings, finished, folder, suffix, display)
     return 3 if any(result["status"] == "diverged" for result in finished) else 0
 
 
@@ -435,8 +455,7 @@ def _one_run(
             validation_accuracy=progress.validation_accuracy,
             metrics=metrics_of(progress.accuracy),
         )
-    if progress.sparsity:
-        result["sparsity"] = progress.sparsity
+    result.update(progress.details)
     result["seconds"] = round(progress.seconds, 1)
     result["versions"] = {
         "python": platform.python_version(),
@@ -446,6 +465,9 @@ def _one_run(
         "device": device,
     }
     result["date"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    if progress.arrays:
+        arrays: dict[str, Any] = dict(progress.arrays)
+        np.savez_compressed(files.path.with_suffix(".npz"), **arrays)
     files.finish(result)
     return {**files.label, **result}
 
@@ -476,16 +498,24 @@ def choose_strength(finished: Sequence[dict[str, Any]], by_test: bool = False) -
     return max(means, key=lambda strength: means[strength]) if means else None
 
 
-def _report(
-    name: str,
+def accuracy_report(
+    settings: Any,
+    finished: Sequence[dict[str, Any]],
     folder: Path,
     suffix: str,
-    finished: Sequence[dict[str, Any]],
-    by_test: bool,
     display: Display,
 ) -> None:
-    """Prints the table over λ and seeds, draws the figures, and says where everything is."""
-    best = choose_strength(finished, by_test)
+    """Prints the table over λ and seeds, draws the figures, and says where everything is.
+
+    Args:
+        settings: of the script.
+        finished: the results of all runs, finished or diverged.
+        folder: of the script's results.
+        suffix: of the runs' names, for settings that are not the defaults.
+        display: where to print.
+    """
+    name = finished[0]["script"]
+    best = choose_strength(finished, by_test=settings.released("D12"))
     strengths = list(dict.fromkeys(result["lambda"] for result in finished))
     measures = ("ACC", "F", "F_max", "LA")
     rows, points, curves, good = [], {}, {}, []
@@ -506,7 +536,7 @@ def _report(
             points[strength] = [
                 (float(np.mean(r["validation_accuracy"][-1])), r["metrics"]["ACC"]) for r in good
             ]
-        if good:
+        if good and len(good[0]["accuracy"]) == len(good[0]["accuracy"][-1]):
             label = name if strength is None else f"λ {results.number(strength)}"
             curves[label] = [metrics.average_accuracy_curve(r["accuracy"]) for r in good]
     header = ["λ", "seed", "validation ACC", *measures, "seconds"]
@@ -538,7 +568,20 @@ def _figures(
     def path(kind: str) -> Path:
         return stem.with_name(f"{stem.name}.{kind}.png")
 
-    if len(matrices[0]) > 1:
+    if len(matrices[0]) < len(matrices[0][-1]):  # joint training has one row of all tasks
+        rows = [matrix[-1] for matrix in matrices]
+        each = {
+            f"task {number}": metrics.mean_std([100 * value for value in values])
+            for number, values in enumerate(zip(*rows, strict=True))
+        }
+        yield plots.bars(
+            {task: {"joint": mean} for task, (mean, _, _) in each.items()},
+            {task: {"joint": std} for task, (_, std, _) in each.items()},
+            path("tasks"),
+            title,
+            "test accuracy [%]",
+        )
+    elif len(matrices[0]) > 1:
         yield plots.accuracy_over_sequence(matrices, path("tasks"), title)
         yield plots.average_accuracy(curves, path("average"), title)
         yield plots.accuracy_matrix(matrices, path("matrix"), title)

@@ -129,6 +129,30 @@ def joint_summary(row: npt.ArrayLike) -> dict[str, float | None]:
     return {"ACC": acc, "F": None, "BWT": None, "F_max": None, "LA": None}
 
 
+def skewness(values: npt.ArrayLike) -> float:
+    """Return the third standardised moment of all values, m3 / m2^1.5, biased.
+
+    Raises:
+        ValueError: values is empty, not finite, or constant.
+
+    """
+    centred, variance = _centred(values)
+    return float((centred**3).mean() / variance**1.5)
+
+
+def excess_kurtosis(values: npt.ArrayLike) -> float:
+    """Return the fourth standardised moment of all values less 3, m4 / m2^2 - 3, biased.
+
+    A normal distribution has 0 (Fisher's definition).
+
+    Raises:
+        ValueError: values is empty, not finite, or constant.
+
+    """
+    centred, variance = _centred(values)
+    return float((centred**4).mean() / variance**2) - 3.0
+
+
 def mean_std(values: npt.ArrayLike) -> tuple[float, float | None, int]:
     """Return mean, sample standard deviation (divisor n-1; None for n = 1) and n over seeds.
 
@@ -176,3 +200,13 @@ def _vector(values: npt.ArrayLike, name: str) -> FloatArray:
     if not np.isfinite(vector).all():
         raise ValueError(f"{name}: not all numbers are finite: {vector.tolist()}")
     return vector
+
+
+def _centred(values: npt.ArrayLike) -> tuple[FloatArray, float]:
+    """Return the values less their mean, and their variance."""
+    flat = _vector(np.ravel(values), "values")
+    centred = flat - flat.mean()
+    variance = float((centred**2).mean())
+    if variance == 0:
+        raise ValueError("the moments of a constant are not defined")
+    return centred, variance

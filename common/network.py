@@ -256,6 +256,21 @@ class MLP(tf.Module):
         return forward(self.parameters(head), pixels, masks)[1]
 
 
+def permuted(parameters: Sequence[tf.Tensor], permutation: np.ndarray) -> list[tf.Tensor]:
+    """Returns parameters whose output for images is the given ones' for images[:, permutation].
+
+    Args:
+        parameters: W1 [P, H1] and any others.
+        permutation: [P], new pixel j is old pixel permutation[j].
+    """
+    return [tf.gather(parameters[0], np.argsort(permutation)), *parameters[1:]]
+
+
+def stacked(heads: Sequence[Sequence[tf.Tensor]]) -> list[tf.Tensor]:
+    """Returns several heads as one with the outputs side by side: V [H2, T·K], c [T·K]."""
+    return [tf.concat([v for v, _ in heads], axis=1), tf.concat([c for _, c in heads], axis=0)]
+
+
 def for_tasks(settings: Any, tasks: Sequence[data.Task], seed: int) -> MLP:
     """Returns the network that a script's settings ask for.
 

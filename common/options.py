@@ -49,6 +49,17 @@ def option(default: Any, text: str, **details: Any) -> Any:
     return dataclasses.field(default=default, metadata={"option": Option(text, **details)})
 
 
+def strength(
+    default: tuple[float, ...],
+    text: str = "",
+    released: Mapping[str, tuple[float, ...]] | None = None,
+) -> Any:
+    """Returns the field of --lambda where it differs from `SHARED`; arguments as in `Option`."""
+    shared = SHARED["strength"]
+    own = dataclasses.replace(shared, help=text or shared.help, released=released or {})
+    return dataclasses.field(default=default, metadata={"option": own})
+
+
 def positive(value: float) -> bool:
     """Whether a number is finite and above 0."""
     return math.isfinite(value) and value > 0
@@ -58,6 +69,8 @@ def at_least(least: float) -> Callable[[float], bool]:
     """Returns the check for finite numbers that are not below `least`."""
     return lambda value: math.isfinite(value) and value >= least
 
+
+HEADS = ("multi", "single")
 
 # Limits that several settings share.
 COUNT: dict[str, Any] = {"check": at_least(1), "allowed": "a whole number from 1"}
@@ -83,9 +96,7 @@ SHARED = {
     ),
     "lr_decay_epochs": Option("epochs between two decays of the learning rate", **POSITIVE),
     "hidden": Option("units of the two hidden layers", **COUNT),
-    "head": Option(
-        "one head per task (multi) or one for all (single)", choices=("multi", "single")
-    ),
+    "head": Option("one head per task (multi) or one for all (single)", choices=HEADS),
     "dropout": Option(
         "share of units dropped in training",
         check=lambda value: 0 <= value < 1,
@@ -123,7 +134,10 @@ SHARED = {
 }
 
 # What does not change the numbers of a run, or has a place of its own in its result.
-_NOT_IDENTITY = ("strength", "seeds", "data_dir", "results_dir", "device", "fresh", "tensorboard")
+_NOT_IDENTITY = (
+    *("strength", "seeds", "data_dir", "results_dir", "device", "fresh", "tensorboard"),
+    "plot_only",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +274,7 @@ def parse(cls: type[Settings], description: str, arguments: Sequence[str] | None
         for defect, value in known.released.items():
             if defect in given.get("as_released", ()):
                 given.setdefault(name, value)
-    if given.keys() & {"epochs", "steps"} and not {"epochs", "steps"} <= given.keys():
+    if "steps" in fields and len(given.keys() & {"epochs", "steps"}) == 1:
         given["epochs" if "steps" in given else "steps"] = None
     try:
         return cls(**given)

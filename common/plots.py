@@ -368,6 +368,7 @@ def log_histogram(histograms: Mapping[str, Histogram], path: PathLike, title: st
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.set_xlim(*_used_range(histograms))
     # A bin with one entry has to show, and log axes begin where the lowest step is otherwise.
     axes.set_ylim(bottom=0.5)
     _legend(axes, 2 * len(histograms))
@@ -459,6 +460,17 @@ def pruning_path(
         _line(axes, np.asarray(percents), _percent(seeds), label=label, **_series_style(k))
     _legend(axes, len(curves))
     return _save(figure, path)
+
+
+def _used_range(histograms: Mapping[str, Histogram]) -> tuple[float, float]:
+    """Return the edges beyond which every bin of every histogram is empty."""
+    lows, highs = [], []
+    for histogram in histograms.values():
+        edges = np.asarray(histogram["edges"], dtype=np.float64)
+        used = np.flatnonzero(np.asarray(histogram["counts"]))
+        lows.append(edges[used[0] if used.size else 0])
+        highs.append(edges[used[-1] + 1 if used.size else -1])
+    return min(lows), max(highs)
 
 
 def _require(data: Sized) -> None:

@@ -75,7 +75,7 @@ def rank_masks(
         kept = np.ones(chosen.size) if masks is None else np.asarray(masks[index]).ravel()[chosen]
         # lexsort is stable and sorts by its last key first: pruned before kept, then by value.
         order = np.lexsort((values.ravel()[chosen], kept))
-        mask[chosen[order[: int(percent * chosen.size / 100)]]] = 0
+        mask[chosen[order[: int(percent * chosen.size // 100)]]] = 0
         result.append(mask.reshape(values.shape))
     return result
 

@@ -15,6 +15,8 @@ ends, and the folder `<id>.ckpt/` while it lasts. The result has the fields
     metrics              ACC, F, BWT, F_max, LA (`common.metrics`), fractions or null
     sparsity             one entry a pruning round: task, percent, overall and each tensor; absent
                          where nothing is pruned
+    path, importance     of cal_importance_distribution alone: accuracy and sparsity along the
+                         pruning path; statistics and histograms before and after it
     diverged             where and what to lower; absent if finished
     seconds              computing time, all parts of an interrupted run together
     versions             python, tensorflow, numpy, platform, device

@@ -38,7 +38,6 @@ class Settings(Protocol):
     learning_rate: float
     lr_decay: float
     lr_decay_epochs: float
-    update: str
 
 
 class Steps(Protocol):
@@ -56,6 +55,13 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.T
     log_p = tf.nn.log_softmax(logits)
     wanted = tf.one_hot(labels, logits.shape[1])
     return -tf.reduce_sum(wanted * log_p, axis=1), tf.exp(log_p) - wanted
+
+
+def softmax_twice(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns cross-entropy with the softmax taken for logits (D7), and its derivative."""
+    p = tf.nn.softmax(logits)
+    losses, delta = cross_entropy(p, labels)
+    return losses, p * (delta - tf.reduce_sum(p * delta, axis=1, keepdims=True))
 
 
 def epoch_steps(examples: int, batch_size: int) -> int:
@@ -125,14 +131,15 @@ def _compiled_steps(
     @tf.function(jit_compile=True)
     def run_steps(
         count: tf.Tensor,
+        first_step: tf.Tensor,
+        batch_indices: tf.Tensor,
+        words: tf.Tensor,
+        rates: tf.Tensor,
         parameters: list[tf.Tensor],
         images: tf.Tensor,
         labels: tf.Tensor,
         order: tf.Tensor,
         inverse: tf.Tensor | None,
-        batch_indices: tf.Tensor,
-        words: tf.Tensor,
-        rates: tf.Tensor,
         pull: list[tf.Tensor],
         anchor: list[tf.Tensor],
         masks: list[tf.Tensor],
@@ -160,19 +167,18 @@ def _compiled_steps(
                 task = chosen // images.shape[0]
                 pixels = tf.gather(pixels, tf.gather(order, task), batch_dims=1)
                 wanted += task * (parameters[5].shape[0] // order.shape[0])
-            pixels = networks.to_pixels(pixels)
             factors = dropout.masks(tf.gather(words, step), batch, hidden)
-            inputs, logits = networks.forward(parameters, pixels, factors)
+            inputs, logits = networks.forward(parameters, networks.to_pixels(pixels), factors)
             losses, delta = loss(logits, wanted)
             mean_loss, delta_h2 = tf.reduce_mean(losses), None
             if auxiliary is not None:
-                extra_loss, delta_h2 = auxiliary(inputs, rows, step, *extras)
+                extra_loss, delta_h2 = auxiliary(inputs, rows, first_step + step, *extras)
                 mean_loss += extra_loss
             total += mean_loss
             deltas = networks.backward(
                 parameters, inputs, delta / batch, dropout.scales(), delta_h2
             )
-            stepped = []
+            stepped, walked = [], []
             for index, gradient in enumerate(networks.gradients(inputs, deltas)):
                 held = index < len(pull)
                 new = consolidations.consolidated_step(
@@ -185,13 +191,49 @@ def _compiled_steps(
                     update,
                 )
                 if index < len(path):
-                    path[index] -= (new - parameters[index]) * gradient
+                    walked.append(path[index] - (new - parameters[index]) * gradient)
                 stepped.append(new)
-            parameters = stepped
+            parameters, path = stepped, walked
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(p)) for p in parameters])
         finite = finite & tf.math.is_finite(total)
         rows_back = None if inverse is None else order
         return moved(parameters, rows_back), moved(path, rows_back), total, finite
+
+    return run_steps
+
+
+@functools.cache
+def _compiled_head_steps(dropout: networks.Dropout, loss: Loss) -> Callable[..., Any]:
+    """Returns the loop over steps on the head alone as one compiled program."""
+
+    @tf.function(jit_compile=True)
+    def run_steps(
+        count: tf.Tensor,
+        first_step: tf.Tensor,
+        batch_indices: tf.Tensor,
+        words: tf.Tensor,
+        rates: tf.Tensor,
+        head: list[tf.Tensor],
+        features: tf.Tensor,
+        labels: tf.Tensor,
+    ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+        del first_step
+        v, c = head
+        batch, units = batch_indices.shape[1], features.shape[1]
+        total = tf.constant(0.0)
+        for step in tf.range(count):
+            rate, rows = tf.gather(rates, step), tf.gather(batch_indices, step)
+            h2, wanted = tf.gather(features, rows), tf.cast(tf.gather(labels, rows), tf.int32)
+            factors = dropout.masks(tf.gather(words, step), batch, (0, units))[1]
+            if factors is not None:
+                h2 = h2 * factors
+            losses, delta = loss(h2 @ v + c, wanted)
+            delta /= batch
+            v -= rate * tf.matmul(h2, delta, transpose_a=True)
+            c -= rate * tf.reduce_sum(delta, axis=0)
+            total += tf.reduce_mean(losses)
+        finite = tf.reduce_all(tf.math.is_finite(v)) & tf.reduce_all(tf.math.is_finite(c))
+        return [v, c], total, finite & tf.math.is_finite(total)
 
     return run_steps
 
@@ -212,12 +254,12 @@ class Trainer:
 
         Args:
             network: is changed by `train`.
-            settings: batch size, learning rate and its decay, update.
+            settings: batch size, learning rate and its decay.
             steps: deals out the epochs and takes note of them.
             seed: of the shuffling and of dropout.
             loss: (logits [B, K], labels [B]) -> loss [B] and its derivative [B, K].
             auxiliary: a further loss on h2: (inputs of the layers, rows [B] of the batch's images,
-                step within the call, *extras) -> its mean over the batch, and the derivative of
+                step within the task, *extras) -> its mean over the batch, and the derivative of
                 that with respect to h2 [B, H2]. Compiled once per function, so not a lambda.
         """
         self.network = network
@@ -252,48 +294,105 @@ class Trainer:
             Diverged: the loss or a parameter is not finite after an epoch.
             ValueError: the training set is smaller than one batch.
         """
-        settings, network = self._settings, self.network
+        network = self.network
         parameters = network.parameters(network.head_of(task.number))
+        mixed = isinstance(task, data.Mixture)
+        order = tf.constant(task.permutation, tf.int32)
+        inverse = None if mixed else tf.constant(np.argsort(task.permutation), tf.int32)
+        update = consolidation.update if consolidation else "proximal"
+        run_steps = _compiled_steps(network.dropout, update, self._loss, self._auxiliary)
+        pull = consolidation.pull() if consolidation else []
+        anchor = [a.value() for a in consolidation.anchor] if consolidation else []
+        walked = path.path if path else []
+
+        def chunk(*batches_and_rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            new, new_path, loss, finite = run_steps(
+                *batches_and_rates,
+                [p.value() for p in parameters],
+                task.train.images,
+                task.train.labels,
+                order,
+                inverse,
+                pull,
+                anchor,
+                [m.value() for m in masks],
+                [s.value() for s in walked],
+                list(extras),
+            )
+            for variable, value in zip([*parameters, *walked], [*new, *new_path], strict=True):
+                variable.assign(value)
+            return loss, finite
+
+        self._run(task, steps, lr_decay, chunk)
+
+    def train_head(self, task: data.Task, features: tf.Tensor, steps: int) -> None:
+        """Trains the task's head alone, on the fixed output of the trunk.
+
+        The same as `train` with all masks 0, if dropout leaves h1 alone.
+
+        Args:
+            task: for its labels.
+            features: h2 [N, H2] of the training images, without dropout.
+            steps: of the phase.
+
+        Raises:
+            Diverged: the loss or a parameter is not finite after an epoch.
+            ValueError: the training set is smaller than one batch, or dropout is on h1, too.
+        """
+        network = self.network
+        if network.dropout.rate and network.dropout.layers != "h2":
+            raise ValueError("with dropout on h1 the output of the trunk is not fixed")
+        head = network.heads[network.head_of(task.number)]
+        run_steps = _compiled_head_steps(network.dropout, self._loss)
+
+        def chunk(*batches_and_rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            new, loss, finite = run_steps(
+                *batches_and_rates, [p.value() for p in head], features, task.train.labels
+            )
+            for variable, value in zip(head, new, strict=True):
+                variable.assign(value)
+            return loss, finite
+
+        self._run(task, steps, None, chunk)
+
+    def _run(
+        self,
+        task: data.Task | data.Mixture,
+        steps: int,
+        lr_decay: float | None,
+        chunk: Callable[..., tuple[tf.Tensor, tf.Tensor]],
+    ) -> None:
+        """Goes through the epochs that are still to do, with a few calls of `chunk` each.
+
+        Args:
+            task: the examples.
+            steps: of the phase.
+            lr_decay: instead of the settings'.
+            chunk: (steps to take, first step, images of each step, random words of each, learning
+                rate of each) -> summed loss, whether all is finite.
+        """
+        settings, dropout, hidden = self._settings, self.network.dropout, self.network.hidden
         batch, examples = settings.batch_size, task.examples
         if examples < batch:
             raise ValueError(f"{examples} training images do not fill one batch of {batch}")
         mixed = isinstance(task, data.Mixture)
         length = epoch_steps(examples, batch) - mixed
-        run_steps = _compiled_steps(network.dropout, settings.update, self._loss, self._auxiliary)
-        order = tf.constant(task.permutation, tf.int32)
-        inverse = None if mixed else tf.constant(np.argsort(task.permutation), tf.int32)
-        pull = consolidation.pull() if consolidation else []
-        anchor = [a.value() for a in consolidation.anchor] if consolidation else []
+        size = min(_CHUNK, length)  # arrays keep their shape, whatever is left to do
+        period = settings.lr_decay_epochs * examples / batch
+        decay = settings.lr_decay if lr_decay is None else lr_decay
         for start, epoch in self._steps.epochs(steps, length):
             total = 0.0
-            for first in range(start, start + epoch, _CHUNK):
-                count = min(_CHUNK, start + epoch - first)
-                size = min(_CHUNK, length)  # the program's arrays keep their shape
+            for first in range(start, start + epoch, size):
                 seed = networks.stateless_seed(self._seed, task.number, first, _DROPOUT)
-                period = settings.lr_decay_epochs * examples / batch
-                decay = settings.lr_decay if lr_decay is None else lr_decay
-                new, new_path, loss, finite = run_steps(
-                    tf.constant(count),
-                    [p.value() for p in parameters],
-                    task.train.images,
-                    task.train.labels,
-                    order,
-                    inverse,
+                loss, finite = chunk(
+                    tf.constant(min(size, start + epoch - first)),
+                    tf.constant(first),
                     tf.constant(
                         batches(self._seed, task.number, examples, batch, first, size, mixed)
                     ),
-                    network.dropout.draw(seed, size, batch, network.hidden),
+                    dropout.draw(seed, size, batch, hidden),
                     tf.constant(learning_rates(first, size, settings.learning_rate, decay, period)),
-                    pull,
-                    anchor,
-                    [m.value() for m in masks],
-                    [s.value() for s in path.path] if path else [],
-                    list(extras),
                 )
-                for variable, value in zip(parameters, new, strict=True):
-                    variable.assign(value)
-                for variable, value in zip(path.path if path else [], new_path, strict=True):
-                    variable.assign(value)
                 if not bool(finite):
                     raise consolidations.Diverged("the loss or a parameter is not finite")
                 total += float(loss)
@@ -349,10 +448,9 @@ def accuracy(
     seed = networks.stateless_seed(*(dropout_seed or ()), _EVALUATION)
     words = dropout.draw(seed, 1, len(split.images), network.hidden)[0]
     correct = _compiled_correct(dropout)(
-        [tf.convert_to_tensor(p) for p in parameters],
+        networks.permuted([tf.convert_to_tensor(p) for p in parameters], permutation),
         split.images,
         split.labels,
-        tf.constant(np.argsort(permutation), tf.int32),
         tf.constant(first_class),
         words,
     )
@@ -366,11 +464,9 @@ def _compiled_correct(dropout: networks.Dropout) -> Callable[..., tf.Tensor]:
         parameters: list[tf.Tensor],
         images: tf.Tensor,
         labels: tf.Tensor,
-        inverse: tf.Tensor,
         first_class: tf.Tensor,
         words: tf.Tensor,
     ) -> tf.Tensor:
-        parameters = [tf.gather(parameters[0], inverse), *parameters[1:]]
         hidden = (parameters[1].shape[0], parameters[3].shape[0])
         masks = dropout.masks(words, images.shape[0], hidden)
         logits = networks.forward(parameters, networks.to_pixels(images), masks)[1]
@@ -378,3 +474,35 @@ def _compiled_correct(dropout: networks.Dropout) -> Callable[..., tf.Tensor]:
         return tf.reduce_sum(tf.cast(chosen == tf.cast(labels, tf.int32) + first_class, tf.int32))
 
     return correct
+
+
+def features(trunk: Sequence[tf.Variable], task: data.Task) -> tf.Tensor:
+    """Returns h2 [N, H2] of a task's training images, without dropout."""
+    trunk = networks.permuted(trunk, task.permutation)
+    images, group = task.train.images, 5000
+    parts = [
+        _compiled_features()(trunk, images[first : first + group])
+        for first in range(0, len(images), group)
+    ]
+    return tf.concat(parts, axis=0)
+
+
+@functools.cache
+def _compiled_features() -> Callable[..., tf.Tensor]:
+    @tf.function(jit_compile=True)
+    def h2(trunk: list[tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+        nothing = [tf.zeros([trunk[3].shape[0], 0]), tf.zeros([0])]
+        return networks.forward([*trunk, *nothing], networks.to_pixels(images))[0].head
+
+    return h2
+
+
+def released_reading(steps: int) -> int:
+    """Returns the step before which the release last reads the test accuracy (D14).
+
+    It reads every 200 steps, before the step is taken, and trains on to the end afterwards.
+
+    Args:
+        steps: of a task.
+    """
+    return (steps - 1) // 200 * 200

@@ -1,0 +1,176 @@
+"""How importance is distributed over the weights, before and after pruning: EWC, MAS and ANPyC.
+
+Task 0 is learned, the three importances are measured, the network is pruned along a path of rising
+percentiles of its signed structure-aware importance with a little training after each step, and
+they are measured again (README, "Importance distribution").
+
+    python cal_importance_distribution.py
+
+README.md, "Scripts", has the result and the time to expect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from common import (
+    data,
+    distribution,
+    experiment,
+    importance,
+    network,
+    options,
+    pruning,
+    training,
+)
+
+MEASURES = ("EWC", "MAS", "ANPyC")
+NAMES = ("W1", "b1", "W2", "b2")
+
+# The authors' means and population standard deviations over ten runs, (before, after) pruning, for
+# comparison: their released figures.
+AUTHORS = {
+    "kurtosis": {
+        "EWC": ((351.98, 211.42), (793.06, 567.97)),
+        "MAS": ((11.89, 5.88), (49.03, 14.25)),
+        "ANPyC": ((1596.1, 1076.4), (15151.6, 10858.9)),
+    },
+    "skewness": {
+        "EWC": ((13.09, 3.74), (22.39, 6.59)),
+        "MAS": ((2.33, 0.32), (4.88, 0.67)),
+        "ANPyC": ((27.78, 8.79), (108.41, 37.49)),
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(options.Settings):
+    """The released settings."""
+
+    tasks: ClassVar[int] = 1
+    hidden: tuple[int, int] = (64, 32)
+    head: ClassVar[str] = "multi"
+    epochs: int = 10
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    lr_decay: float = 0.9
+    lr_decay_epochs: float = 10
+    dropout: float = 0.0
+    dropout_layers: str = "both"
+    init: str = "truncated-normal"
+    prune_percent: int = options.option(85, "last percentile of the path", **options.PERCENT)
+    prune_step: int = options.option(5, "from one percentile to the next", **options.COUNT)
+    retrain_epochs: int = options.option(2, "epochs after each step of the path", **options.COUNT)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    plot_only: bool = options.option(False, "draw the figures again from the stored results")
+
+    DEFECTS: ClassVar = ("D3", "D4", "D6")
+
+
+def run(
+    settings: Settings,
+    tasks: Sequence[data.Task],
+    seed: int = 0,
+    progress: experiment.Progress | None = None,
+) -> np.ndarray:
+    """Learns task 0, measures, prunes and measures again.
+
+    Args:
+        settings: of the script; their list of seeds is not used.
+        tasks: the first one is learned.
+        seed: of initial weights, shuffling and drawn labels.
+        progress: of a run that is shown, saved and resumed; None for none of that.
+
+    Returns:
+        The accuracy [1, 1] on task 0 before pruning. `progress.details` has the statistics.
+    """
+    progress = progress or experiment.Progress()
+    task = tasks[0]
+    net = network.for_tasks(settings, [task], seed)
+    masks = pruning.Masks(net.trunk)
+    trainer = training.Trainer(net, settings, progress, seed)
+    path = list(range(0, settings.prune_percent + 1, settings.prune_step))
+    epoch = training.epoch_steps(task.examples, settings.batch_size)
+    phases = [settings.epochs, *[settings.retrain_epochs] * len(path)]
+    progress.start(epoch * sum(phases), network=net.variables, masks=masks.now)
+    for number, epochs in progress.phases(list(enumerate(phases))):
+        if number and progress.at_phase_start:
+            signed = [progress.arrays[f"signed_{name}"] for name in NAMES]
+            masks.prune(pruning.released_first_masks(signed, path[number - 1]))
+        trainer.train(task, epoch * epochs, masks=masks.now)
+        (test,), (validation,) = trainer.evaluate([task])
+        if number == 0:
+            progress.record([test], [validation])
+            values, signed = measure(settings, net, task, seed)
+            for name, array in zip(NAMES, signed, strict=True):
+                progress.arrays[f"signed_{name}"] = array
+            progress.details.update(importance={"before": distribution.describe(values)}, path=[])
+            progress.arrays.update({f"before_{name}": array for name, array in values.items()})
+        else:
+            accuracy = {"accuracy": test, "validation_accuracy": validation}
+            shares = pruning.sparsity(NAMES, masks.now)
+            step = {"percent": path[number - 1], **accuracy, **shares}
+            progress.details["path"] = [*progress.details["path"][: number - 1], step]
+    values, _ = measure(settings, net, task, seed)
+    progress.details["importance"]["after"] = distribution.describe(values)
+    progress.arrays.update({f"after_{name}": array for name, array in values.items()})
+    return progress.matrix()
+
+
+def measure(
+    settings: Settings, net: network.MLP, task: data.Task, seed: int
+) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+    """Measures the three importances of all trunk entries together, in batches of 100.
+
+    Returns:
+        EWC, MAS and ANPyC's clipped importance, each [entries]; ANPyC's signed one per tensor.
+    """
+    arguments = {"permutation": task.permutation, "batch_size": 100}
+    used = "all-but-last" if settings.released("D3") else "all"
+    images = task.train.images
+    first = settings.released("D4")
+    # As released every tensor draws its own labels (D4).
+    fisher = [
+        importance.fisher_importance(
+            net,
+            0,
+            images,
+            (seed, place if first else 0),
+            [weights],
+            used="first" if first else used,
+            **arguments,
+        )[0]
+        for place, weights in enumerate(net.trunk)
+    ]
+    mas = importance.mas_importance(
+        net, 0, images, per_image=not settings.released("D6"), used=used, **arguments
+    )
+    signed = importance.entropy_importance(net, 0, images, form="signed", used=used, **arguments)
+    clipped = [np.maximum(values, 0) for values in signed]
+    flat = [np.concatenate([np.ravel(one) for one in values]) for values in (fisher, mas, clipped)]
+    return dict(zip(MEASURES, flat, strict=True)), [values.numpy() for values in signed]
+
+
+def report(
+    settings: Settings,
+    finished: Sequence[dict[str, Any]],
+    folder: Path,
+    suffix: str,
+    display: experiment.Display,
+) -> None:
+    """Prints the statistics over the seeds beside the authors' values, and draws the figures."""
+    good = [result for result in finished if result["status"] == "finished"]
+    if good:
+        header, rows = distribution.table(good, AUTHORS)
+        display.table("mean ± sample std over the seeds (authors: population std)", header, rows)
+        for path in distribution.draw(good, AUTHORS, folder / f"distribution{suffix}"):
+            display.say(f"  {path}")
+
+
+if __name__ == "__main__":
+    experiment.main(Settings, run, __file__, __doc__, report)

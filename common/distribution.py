@@ -1,0 +1,170 @@
+"""Statistics, histograms and figures of importance values, before and after pruning.
+
+All statistics are of all entries of the measured parameters together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from common import metrics, plots
+
+STAGES = ("before", "after")
+UNIT_EDGES = np.linspace(0, 1, 1001)
+DECADE_EDGES = np.logspace(-20, 5, 126)
+
+Array = npt.NDArray[Any]
+Published = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
+
+
+def describe(values: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
+    """Returns statistics and histograms of each measure, JSON.
+
+    Args:
+        values: name of the measure -> values ≥ 0, of any shape.
+
+    Returns:
+        Of each measure: kurtosis (excess, biased), skewness (biased), zeros (share of exact
+        zeros), highest value, unit (counts of the min-max normalised values in 1,000 bins of
+        [0, 1]) and decades (counts in five bins a decade from 1e-20 to 1e5).
+    """
+    return {
+        name: {
+            "kurtosis": metrics.excess_kurtosis(array),
+            "skewness": metrics.skewness(array),
+            "zeros": float(np.mean(array == 0)),
+            "highest": float(array.max()),
+            "unit": np.histogram(_normalised(array), UNIT_EDGES)[0].tolist(),
+            "decades": np.histogram(array, DECADE_EDGES)[0].tolist(),
+        }
+        for name, array in values.items()
+    }
+
+
+def statistics(
+    results: Sequence[Mapping[str, Any]], kind: str
+) -> dict[str, list[tuple[float, float | None]]]:
+    """Returns (mean, sample std) over the seeds, of each measure before and after pruning.
+
+    Args:
+        results: of the runs; "importance" holds what `describe` returned for each stage.
+        kind: "kurtosis", "skewness" or "zeros".
+    """
+    return {
+        name: [
+            metrics.mean_std([result["importance"][stage][name][kind] for result in results])[:2]
+            for stage in STAGES
+        ]
+        for name in results[0]["importance"]["before"]
+    }
+
+
+def table(
+    results: Sequence[Mapping[str, Any]], published: Published
+) -> tuple[list[str], list[list[str]]]:
+    """Returns header and rows of a table of all statistics, beside published ones.
+
+    Args:
+        results: as for `statistics`.
+        published: kind -> measure -> (mean, std) before and after pruning.
+    """
+    rows = []
+    for kind in (*published, "zeros"):
+        for name, ours in statistics(results, kind).items():
+            theirs = published.get(kind, {}).get(name, ())
+            cells = [_plus_minus(*pair) for pair in (*ours, *theirs)]
+            rows.append([f"{kind} {name}", *cells, *["-"] * (4 - len(cells))])
+    first = [100 * result["accuracy"][0][0] for result in results]
+    last = [100 * result["path"][-1]["accuracy"] for result in results]
+    cells = [_plus_minus(*metrics.mean_std(values)[:2]) for values in (first, last)]
+    rows.append(["accuracy, %", *cells, "-", "-"])
+    header = ["", "before pruning", "after pruning", "authors, before", "authors, after"]
+    return header, rows
+
+
+def draw(results: Sequence[Mapping[str, Any]], published: Published, stem: Path) -> list[Path]:
+    """Draws all figures from stored results; histograms are summed over the seeds.
+
+    Args:
+        results: as for `statistics`; "path" holds percent and accuracies along the pruning path.
+        published: as for `table`.
+        stem: of the figures' names.
+
+    Returns:
+        Their paths.
+    """
+    names = list(results[0]["importance"]["before"])
+
+    def counts(stage: str, name: str, kind: str) -> Array:
+        each = [result["importance"][stage][name][kind] for result in results]
+        return np.asarray(np.sum(each, axis=0))
+
+    def density(stage: str, name: str) -> tuple[Array, Array]:
+        grid = np.linspace(-0.05, 1.05, 1101)
+        return grid, plots.gaussian_density(counts(stage, name, "unit"), UNIT_EDGES, grid)
+
+    def histogram(stage: str, name: str) -> plots.Histogram:
+        zeros = [result["importance"][stage][name]["zeros"] for result in results]
+        decades = counts(stage, name, "decades")
+        return {"edges": DECADE_EDGES, "counts": decades, "zeros": float(np.mean(zeros))}
+
+    def path(figure: str) -> Path:
+        return stem.with_name(f"{stem.name}.{figure}.png")
+
+    of = f"{len(results)} seeds" if len(results) > 1 else f"seed {results[0]['seed']}"
+    title = f"Importance of the trunk's weights after task 0, {of}"
+    before = f"{title}, before pruning"
+    stages = {f"{stage} pruning": stage for stage in STAGES}
+    paths = [
+        plots.density({name: density("before", name) for name in names}, path("density"), before),
+        plots.log_histogram(
+            {name: histogram("before", name) for name in names}, path("histogram"), before
+        ),
+    ]
+    for name in names:
+        densities = {label: density(stage, name) for label, stage in stages.items()}
+        histograms = {label: histogram(stage, name) for label, stage in stages.items()}
+        of_measure = f"{name}: {title}"
+        paths.append(plots.density(densities, path(f"density_{name}"), of_measure))
+        paths.append(plots.log_histogram(histograms, path(f"histogram_{name}"), of_measure))
+    for kind, theirs in published.items():
+        ours = statistics(results, kind)
+        paths.append(
+            plots.bars(
+                {
+                    name: {label: ours[name][k][0] for k, label in enumerate(stages)}
+                    for name in names
+                },
+                {
+                    name: {label: ours[name][k][1] for k, label in enumerate(stages)}
+                    for name in names
+                },
+                path(kind),
+                f"{kind.capitalize()} of the importance, {of}",
+                kind.capitalize(),
+                reference={name: dict(zip(stages, theirs[name], strict=True)) for name in names},
+                log_y=True,
+            )
+        )
+    percents = [step["percent"] for step in results[0]["path"]]
+    curves = {
+        label: [[step[key] for step in result["path"]] for result in results]
+        for label, key in (("test", "accuracy"), ("validation", "validation_accuracy"))
+    }
+    paths.append(plots.pruning_path(percents, curves, path("path"), f"Pruning path, {of}"))
+    return paths
+
+
+def _normalised(array: Array) -> Array:
+    """Min-max normalises values to [0, 1]."""
+    lowest, highest = array.min(), array.max()
+    return np.asarray((array - lowest) / (highest - lowest))
+
+
+def _plus_minus(mean: float, std: float | None) -> str:
+    return f"{mean:.4g}" + ("" if std is None else f" ± {std:.4g}")

@@ -1,0 +1,71 @@
+"""Fine-tuning: one task after another, nothing protects the old ones. The lower bound.
+
+Every task has a head of its own (README, "Scripts").
+
+    python finetune.py
+
+README.md, "Scripts", has the result and the time to expect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from common import data, experiment, network, options, training
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(options.Settings):
+    """The released settings."""
+
+    tasks: int = 10
+    hidden: tuple[int, int] = (512, 256)
+    head: ClassVar[str] = "multi"
+    epochs: int | None = 50
+    steps: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 0.1
+    lr_decay: float = 0.9
+    lr_decay_epochs: float = 10
+    dropout: float = 0.5
+    dropout_layers: str = "both"
+    init: str = "truncated-normal"
+
+    DEFECTS: ClassVar = ("D1",)
+
+
+def run(
+    settings: Settings,
+    tasks: Sequence[data.Task],
+    seed: int = 0,
+    progress: experiment.Progress | None = None,
+) -> np.ndarray:
+    """Learns the tasks one after another.
+
+    Args:
+        settings: of the script; their lists of seeds are not used.
+        tasks: in order.
+        seed: of initial weights, shuffling and dropout.
+        progress: of a run that is shown, saved and resumed; None for none of that.
+
+    Returns:
+        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
+    """
+    progress = progress or experiment.Progress()
+    net = network.for_tasks(settings, tasks, seed)
+    trainer = training.Trainer(net, settings, progress, seed)
+    steps = settings.budget(tasks[0].examples)
+    progress.start(steps * len(tasks), network=net.variables)
+    for task in progress.tasks(tasks):
+        trainer.train(task, steps)
+        learned = tasks[: task.number + 1]
+        progress.record(*trainer.evaluate(learned, dropout=settings.released("D1")))
+    return progress.matrix()
+
+
+if __name__ == "__main__":
+    experiment.main(Settings, run, __file__, __doc__)

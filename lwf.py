@@ -1,0 +1,153 @@
+"""LwF: learning without forgetting (Li and Hoiem 2016).
+
+While a task is learned, the old heads' outputs on its images are held near those of the network as
+it was when the task began, the teacher: λ Σ_s D_s, D_s the cross-entropy between the teacher's and
+the student's softmax of head s at temperature τ (README, "Baselines").
+
+    python lwf.py
+
+README.md, "Scripts", has the result and the time to expect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from common import data, experiment, network, options, training
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(options.Settings):
+    """The released settings."""
+
+    tasks: int = 10
+    hidden: tuple[int, int] = (512, 256)
+    head: ClassVar[str] = "multi"
+    epochs: int | None = 50
+    steps: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 0.1
+    lr_decay: float = 0.9
+    lr_decay_epochs: float = 10
+    dropout: float = 0.5
+    dropout_layers: str = "both"
+    init: str = "truncated-normal"
+    strength: tuple[float, ...] = (0.01, 0.1, 0.5, 1, 2, 4, 6, 8)
+    temperature: float = options.option(2, "of both softmaxes", **options.POSITIVE)
+
+    DEFECTS: ClassVar = ("D1", "D11", "D12")
+
+
+def run(
+    settings: Settings,
+    tasks: Sequence[data.Task],
+    strength: float = 1.0,
+    seed: int = 0,
+    progress: experiment.Progress | None = None,
+) -> np.ndarray:
+    """Learns the tasks one after another.
+
+    Args:
+        settings: of the script; their lists of λ and seeds are not used.
+        tasks: in order.
+        strength: λ.
+        seed: of initial weights, shuffling and dropout.
+        progress: of a run that is shown, saved and resumed; None for none of that.
+
+    Returns:
+        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
+    """
+    progress = progress or experiment.Progress()
+    net = network.for_tasks(settings, tasks, seed)
+    teacher = network.for_tasks(settings, tasks, seed).trunk
+    noisy = settings.released("D11")
+    auxiliary = noisy_distillation if noisy else distillation
+    trainer = training.Trainer(net, settings, progress, seed, auxiliary=auxiliary)
+    steps = settings.budget(tasks[0].examples)
+    progress.start(steps * len(tasks), network=net.variables, teacher=teacher)
+    for task in progress.tasks(tasks):
+        if progress.at_phase_start:
+            for kept, weights in zip(teacher, net.trunk, strict=True):
+                kept.assign(weights)
+        # Old heads do not move, so that teacher and student have them in common.
+        weights = np.where(np.arange(len(tasks)) < task.number, strength, 0).astype(np.float32)
+        heads = [network.stacked(net.heads), weights, np.float32(settings.temperature)]
+        if noisy:
+            rows = network.permuted(teacher, task.permutation)
+            extras = [*heads, rows, net.dropout, np.int32(seed * len(tasks) + task.number)]
+        else:
+            extras = [*heads, training.features(teacher, task)]
+        trainer.train(task, steps, extras=extras)
+        learned = tasks[: task.number + 1]
+        progress.record(*trainer.evaluate(learned, dropout=settings.released("D1")))
+    return progress.matrix()
+
+
+def distillation(inputs, rows, step, heads, weights, temperature, features):
+    """Σ_s weight_s · D_s and its derivative with respect to h2; the teacher's h2 is known.
+
+    Args:
+        inputs: of the student's layers.
+        rows: which images the batch has [B].
+        step: not used.
+        heads: V [H2, T·K] and c [T·K] of all tasks.
+        weights: λ for old tasks, 0 for the others [T].
+        temperature: τ.
+        features: the teacher's h2 of all images [N, H2].
+    """
+    import tensorflow as tf  # here, so that --help need not wait for it
+
+    return distil(inputs.head, tf.gather(features, rows), heads, weights, temperature)
+
+
+def noisy_distillation(inputs, rows, step, heads, weights, temperature, teacher, dropout, key):
+    """As `distillation`, the teacher with dropout (D11) and 1e-5 added to q, as released.
+
+    Args:
+        inputs: of the student's layers.
+        rows: not used.
+        step: within the task, for the teacher's own dropout.
+        heads: as there.
+        weights: as there.
+        temperature: as there.
+        teacher: its trunk, the rows of W1 in the order of the images' pixels.
+        dropout: of the network.
+        key: of the random numbers, different for every seed and task.
+    """
+    import tensorflow as tf
+
+    pixels = inputs.hidden1
+    batch, hidden = pixels.shape[0], (teacher[1].shape[0], teacher[3].shape[0])
+    words = dropout.draw(tf.stack([key, step]), 1, batch, hidden)[0]
+    layers, _ = network.forward([*teacher, *heads], pixels, dropout.masks(words, batch, hidden))
+    return distil(inputs.head, layers.head, heads, weights, temperature, epsilon=1e-5)
+
+
+def distil(student_h2, teacher_h2, heads, weights, temperature, epsilon=0.0):
+    """Returns Σ_s weight_s · mean_n −Σ_k p_nsk log(q_nsk + ε), and its derivative [B, H2].
+
+    p and q are the softmax at temperature τ of the teacher's and the student's logits of head s.
+    """
+    import tensorflow as tf
+
+    v, c = heads
+    shape = [student_h2.shape[0], weights.shape[0], -1]
+    p = tf.nn.softmax(tf.reshape(teacher_h2 @ v + c, shape) / temperature)
+    log_q = tf.nn.log_softmax(tf.reshape(student_h2 @ v + c, shape) / temperature)
+    q = tf.exp(log_q)
+    if epsilon:
+        log_q, p_held = tf.math.log(q + epsilon), p * q / (q + epsilon)
+    else:
+        p_held = p
+    losses = -tf.reduce_sum(p * log_q, axis=2) @ weights[:, None]
+    delta = q * tf.reduce_sum(p_held, axis=2, keepdims=True) - p_held
+    delta *= weights[None, :, None] / (temperature * shape[0])
+    return tf.reduce_mean(losses), tf.matmul(tf.reshape(delta, [shape[0], -1]), v, transpose_b=True)
+
+
+if __name__ == "__main__":
+    experiment.main(Settings, run, __file__, __doc__)

@@ -1,0 +1,78 @@
+"""SGD with a frozen trunk: learned on task 0, then every task trains its own head alone.
+
+With dropout on h2 alone the trunk's output is fixed, so it is computed once a task and the head is
+trained on it (README, "Baselines").
+
+    python sgd_freeze.py
+
+README.md, "Scripts", has the result and the time to expect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from common import data, experiment, network, options, training
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(options.Settings):
+    """The released settings."""
+
+    tasks: int = 10
+    hidden: tuple[int, int] = (512, 256)
+    head: ClassVar[str] = "multi"
+    epochs: int | None = None
+    steps: int | None = 10_000
+    batch_size: int = 256
+    learning_rate: float = 0.001
+    lr_decay: float = 1
+    lr_decay_epochs: float = 10
+    dropout: float = 0.5
+    dropout_layers: ClassVar[str] = "h2"
+    init: str = "truncated-normal"
+
+    DEFECTS: ClassVar = ("D14",)
+
+
+def run(
+    settings: Settings,
+    tasks: Sequence[data.Task],
+    seed: int = 0,
+    progress: experiment.Progress | None = None,
+) -> np.ndarray:
+    """Learns the tasks one after another.
+
+    Args:
+        settings: of the script; their lists of seeds are not used.
+        tasks: in order.
+        seed: of initial weights, shuffling and dropout.
+        progress: of a run that is shown, saved and resumed; None for none of that.
+
+    Returns:
+        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
+    """
+    progress = progress or experiment.Progress()
+    net = network.for_tasks(settings, tasks, seed)
+    trainer = training.Trainer(net, settings, progress, seed)
+    steps = settings.budget(tasks[0].examples)
+    progress.start(steps * len(tasks), network=net.variables)
+    for task in progress.tasks(tasks):
+        fixed = training.features(net.trunk, task) if task.number else None
+        before = training.released_reading(steps) if settings.released("D14") else steps
+        for is_read, portion in progress.phases([(True, before), (False, steps - before)]):
+            if fixed is None:
+                trainer.train(task, portion)
+            else:
+                trainer.train_head(task, fixed, portion)
+            if is_read:
+                progress.record(*trainer.evaluate(tasks[: task.number + 1]))
+    return progress.matrix()
+
+
+if __name__ == "__main__":
+    experiment.main(Settings, run, __file__, __doc__)

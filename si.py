@@ -1,0 +1,93 @@
+"""SI: synaptic intelligence (Zenke et al. 2017).
+
+While a task is learned, every weight's share in the fall of the loss is summed up along the path;
+at the task's end that gives its importance, which is added to that of earlier tasks. The penalty is
+c Σ Ω (θ − θ*)²; c is --lambda (README, "Baselines").
+
+    python si.py
+
+README.md, "Scripts", has the result and the time to expect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from common import consolidation, data, experiment, importance, network, options, training
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(options.Settings):
+    """The released settings."""
+
+    tasks: int = 10
+    hidden: tuple[int, int] = (512, 256)
+    head: str = "single"
+    epochs: int | None = 50
+    steps: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 0.01
+    lr_decay: float = 1
+    lr_decay_epochs: float = 10
+    dropout: float = 0.5
+    dropout_layers: str = "both"
+    init: str = "fan-in-uniform"
+    update: str = "proximal"
+    strength: tuple[float, ...] = options.strength((0.1,), text="c, consolidation strength")
+    xi: float = options.option(0.1, "ξ, damping of the importance", **options.POSITIVE)
+
+    DEFECTS: ClassVar = ("D1", "D7", "D8", "D16")
+
+
+def run(
+    settings: Settings,
+    tasks: Sequence[data.Task],
+    strength: float = 0.1,
+    seed: int = 0,
+    progress: experiment.Progress | None = None,
+) -> np.ndarray:
+    """Learns the tasks one after another.
+
+    Args:
+        settings: of the script; their lists of λ and seeds are not used.
+        tasks: in order.
+        strength: λ.
+        seed: of initial weights, shuffling and dropout.
+        progress: of a run that is shown, saved and resumed; None for none of that.
+
+    Returns:
+        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
+    """
+    progress = progress or experiment.Progress()
+    net = network.for_tasks(settings, tasks, seed)
+    penalty = consolidation.Consolidation(net.shared, strength, merge="sum", update=settings.update)
+    path = importance.PathIntegral(net.shared)
+    loss = training.softmax_twice if settings.released("D7") else training.cross_entropy
+    trainer = training.Trainer(net, settings, progress, seed, loss=loss)
+    steps = settings.budget(tasks[0].examples)
+    if settings.released("D8"):
+        for start in path.start:
+            start.assign(0 * start)
+    progress.start(
+        steps * len(tasks),
+        network=net.variables,
+        omega=penalty.omega,
+        anchor=penalty.anchor,
+        path=path.path,
+        path_start=path.start,
+    )
+    for task in progress.tasks(tasks):
+        trainer.train(task, steps, penalty, path=path)
+        penalty.absorb(path.importance(settings.xi, clip=not settings.released("D8")))
+        path.restart()
+        learned = tasks[: task.number + 1]
+        progress.record(*trainer.evaluate(learned, dropout=settings.released("D1")))
+    return progress.matrix()
+
+
+if __name__ == "__main__":
+    experiment.main(Settings, run, __file__, __doc__)
