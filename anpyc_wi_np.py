@@ -43,7 +43,7 @@ class Settings(options.Settings):
     strength: tuple[float, ...] = (3,)
     prune_percent: int = options.option(50, "target of the first task", **options.PERCENT)
     prune_decay: float = options.option(0.8, "of the target, task by task", **options.SHARE)
-    prune_step: int = options.option(10, "percent from one round to the next", **options.COUNT)
+    prune_step: int = options.option(10, "percent from one round to the next", **options.STEP)
     retrain_epochs: int = options.option(30, "epochs after each pruning round", **options.COUNT)
 
     DEFECTS: ClassVar = ("D3", "D10", "D15", "D16")

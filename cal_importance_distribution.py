@@ -64,7 +64,7 @@ class Settings(options.Settings):
     dropout_layers: str = "both"
     init: str = "truncated-normal"
     prune_percent: int = options.option(85, "last percentile of the path", **options.PERCENT)
-    prune_step: int = options.option(5, "from one percentile to the next", **options.COUNT)
+    prune_step: int = options.option(5, "from one percentile to the next", **options.STEP)
     retrain_epochs: int = options.option(2, "epochs after each step of the path", **options.COUNT)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
     plot_only: bool = options.option(False, "draw the figures again from the stored results")

@@ -30,7 +30,7 @@ class Settings(options.Settings):
     head: str = options.option(
         "single", "one 10·T-way output (single) or one per task (multi)", choices=options.HEADS
     )
-    epochs: int | None = 50
+    epochs: int = options.option(50, "epochs over all tasks mixed", **options.COUNT)
     batch_size: int = 256
     learning_rate: float = 0.1
     lr_decay: float = 0.9

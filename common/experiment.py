@@ -276,8 +276,11 @@ class Display:
     def _scalar(self, name: str, value: float, step: int) -> None:
         import tensorflow as tf
 
+        # What tf.summary.scalar writes; that one needs the package tensorboard.
+        kind = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
+        kind.plugin_data.plugin_name = "scalars"
         with self._writer.as_default():
-            tf.summary.scalar(name, value, step)
+            tf.summary.write(name, tf.constant(value, tf.float32), step, kind)
 
 
 def main(
@@ -364,6 +367,11 @@ def _run_grid(
     """Does every run of the grid that is not done yet, and reports; returns the exit status."""
     import tensorflow as tf
 
+    if settings.batch_size > len(dataset.train.labels):
+        raise options.UsageError(
+            f"--batch-size {settings.batch_size} is more than the {len(dataset.train.labels)} "
+            "training images"
+        )
     device = set_up_device(settings.device)
     dataset = dataset.convert(tf.constant)
     tasks = data.permuted_tasks(dataset, settings.tasks)
@@ -374,7 +382,8 @@ def _run_grid(
     strengths: tuple[float | None, ...] = getattr(settings, "strength", (None,))
     display = Display(settings.tensorboard)
     display.say(f"{name} on {device}, TensorFlow {tf.__version__}")
-    display.say("  " + ", ".join(f"{key} {_plain(value)}" for key, value in identity.items()))
+    shown = {**identity, "data": dataset.checksum[:8]}
+    display.say("  " + ", ".join(f"{key} {_plain(value)}" for key, value in shown.items()))
     display.say(f"  as released: {' '.join(settings.as_released) or 'nothing'}")
     grid = [(strength, seed) for strength in strengths for seed in settings.seeds]
     if len(grid) > 1:
@@ -518,12 +527,15 @@ def accuracy_report(
     best = choose_strength(finished, by_test=settings.released("D12"))
     strengths = list(dict.fromkeys(result["lambda"] for result in finished))
     measures = ("ACC", "F", "F_max", "LA")
+    labels = {one: "-" if one is None else results.number(one) for one in strengths}
+    if len(strengths) > 1 and best is not None:
+        labels[best] += " *"
     rows, points, curves, good = [], {}, {}, []
     for strength in strengths:
         of = [result for result in finished if result["lambda"] == strength]
         good = [result for result in of if result["status"] == "finished"]
         for result in of:
-            rows.append([_strength(strength, best), str(result["seed"]), *_cells(result, measures)])
+            rows.append([labels[strength], str(result["seed"]), *_cells(result, measures)])
         if len(of) > 1 and good:
             each = [
                 [result["metrics"][key] for result in good if result["metrics"][key] is not None]
@@ -531,7 +543,7 @@ def accuracy_report(
             ]
             validation = [float(np.mean(result["validation_accuracy"][-1])) for result in good]
             text = [_mean_std(values) for values in [validation, *each]]
-            rows.append([_strength(strength, best), f"mean of {len(good)}", *text, ""])
+            rows.append([labels[strength], f"mean of {len(good)}", *text, ""])
         if strength is not None:
             points[strength] = [
                 (float(np.mean(r["validation_accuracy"][-1])), r["metrics"]["ACC"]) for r in good
@@ -540,7 +552,9 @@ def accuracy_report(
             label = name if strength is None else f"λ {results.number(strength)}"
             curves[label] = [metrics.average_accuracy_curve(r["accuracy"]) for r in good]
     header = ["λ", "seed", "validation ACC", *measures, "seconds"]
-    display.table("percent; the best λ by validation accuracy has a *", header, rows)
+    by = "test" if settings.released("D12") else "validation"
+    title = f"percent; the best λ by {by} accuracy has a *" if len(strengths) > 1 else "percent"
+    display.table(title, header, rows)
 
     for result in finished:
         run_name = results.run_name(result["lambda"], result["seed"]) + suffix
@@ -607,16 +621,8 @@ def _mean_std(values: Sequence[float]) -> str:
     return f"{100 * mean:.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
 
 
-def _strength(strength: float | None, best: float | None) -> str:
-    if strength is None:
-        return "-"
-    return results.number(strength) + (" *" if strength == best else "")
-
-
 def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return "-".join(str(one) for one in value)
-    return str(value)[:12] if isinstance(value, str) else str(value)
+    return "-".join(str(one) for one in value) if isinstance(value, list) else str(value)
 
 
 def _duration(seconds: float) -> str:

@@ -80,13 +80,15 @@ PERCENT: dict[str, Any] = {
     "check": lambda value: 0 <= value <= 100,
     "allowed": "a whole number from 0 to 100",
 }
+STEP: dict[str, Any] = {
+    "check": lambda value: 1 <= value <= 100,
+    "allowed": "a whole number from 1 to 100",
+}
 
 SHARED = {
     "tasks": Option("number of tasks T", **COUNT),
-    "epochs": Option(
-        "epochs per task; an epoch is N // batch + 1 steps (excludes --steps)", **COUNT
-    ),
-    "steps": Option("steps per task (excludes --epochs)", **COUNT),
+    "epochs": Option("epochs per task; an epoch is N // batch + 1 steps", **COUNT),
+    "steps": Option("steps per task, instead of --epochs", **COUNT),
     "batch_size": Option("images in a batch", **COUNT),
     "learning_rate": Option("of plain SGD, at the start of a task", **POSITIVE),
     "lr_decay": Option(
@@ -160,7 +162,18 @@ class Settings:
     DEFECTS: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        """Checks every value."""
+        """Checks every value, and gives equal settings one form."""
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if hints[field.name] is float:
+                value = float(value)
+            elif hints[field.name] == tuple[float, ...]:
+                value = tuple(float(one) for one in value)
+            elif field.name == "as_released":
+                known_first = [defect for defect in self.DEFECTS if defect in value]
+                value = (*known_first, *(one for one in value if one not in known_first))
+            object.__setattr__(self, field.name, value)
         for name, known in options_of(type(self)).items():
             value = getattr(self, name)
             values = value if isinstance(value, tuple) else (value,)
