@@ -78,7 +78,12 @@ def run(
         heads = [network.stacked(net.heads), weights, np.float32(settings.temperature)]
         if noisy:
             rows = network.permuted(teacher, task.permutation)
-            extras = [*heads, rows, net.dropout, network.stateless_seed(seed, task.number)[0]]
+            extras = [
+                *heads,
+                rows,
+                net.dropout,
+                network.stateless_seed(seed, task.number, network.TEACHER)[0],
+            ]
         else:
             extras = [*heads, training.features(teacher, task)]
         trainer.train(task, steps, extras=extras)

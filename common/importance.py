@@ -108,7 +108,7 @@ def fisher_importance(
         ValueError: unknown `used`, or a parameter that the head's output does not have.
     """
     weights = _weights(len(images), batch_size, used)
-    key = networks.stateless_seed(*np.atleast_1d(seed))
+    key = networks.stateless_seed(*np.atleast_1d(seed), networks.LABELS)
     uniform = tf.random.stateless_uniform([len(images)], key)
     measure = _Measure(_fisher_delta, None, tf.square)
     totals = _totals(network, head, images, permutation, weights, measure, noise=uniform)
@@ -267,7 +267,7 @@ def _totals(
     order = np.arange(images.shape[1]) if permutation is None else permutation
     groups = -(-len(images) // measure.group)
     dropout = networks.Dropout() if dropout_seed is None else network.dropout
-    seed = networks.stateless_seed(*(dropout_seed or ()))
+    seed = networks.stateless_seed(*(dropout_seed or ()), networks.MEASURING)
     words = dropout.draw(seed, groups, measure.group, network.hidden)
     return _compiled(measure, dropout)(
         [p.value() for p in network.parameters(head)],

@@ -38,8 +38,16 @@ class Layers(NamedTuple):
     head: tf.Tensor
 
 
+# Streams of random numbers. The initial weights' seeds end with their place; every other stream
+# ends its seeds with a number of its own, so that no two streams are the same.
+SHUFFLE, DROPOUT, EVALUATION, LABELS, MEASURING, TEACHER = range(6)
+
+
 def stateless_seed(*keys: int) -> np.ndarray:
-    """Returns a seed [2] int32 for `tf.random.stateless_*`; other keys give an unrelated one."""
+    """Returns a seed [2] int32 for `tf.random.stateless_*`; other keys give an unrelated one.
+
+    Zeros at the end do not count, so a stream's last key must not be 0.
+    """
     return np.random.SeedSequence(keys).generate_state(2).view(np.int32)
 
 
@@ -251,7 +259,7 @@ class MLP(tf.Module):
         pixels = to_pixels(tf.convert_to_tensor(images))
         masks = (None, None)
         if training:
-            words = self.dropout.draw(stateless_seed(seed), 1, len(images), self.hidden)
+            words = self.dropout.draw(stateless_seed(seed, DROPOUT), 1, len(images), self.hidden)
             masks = self.dropout.masks(words[0], len(images), self.hidden)
         return forward(self.parameters(head), pixels, masks)[1]
 

@@ -167,9 +167,9 @@ class Settings:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if hints[field.name] is float:
-                value = float(value)
+                value = float(value) + 0.0  # -0 is 0
             elif hints[field.name] == tuple[float, ...]:
-                value = tuple(float(one) for one in value)
+                value = tuple(float(one) + 0.0 for one in value)
             elif field.name == "as_released":
                 known_first = [defect for defect in self.DEFECTS if defect in value]
                 value = (*known_first, *(one for one in value if one not in known_first))
@@ -240,7 +240,7 @@ def flag(name: str, known: Option) -> str:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Ends with one line, without the usage."""
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see --help)\n")
 
 
 def parse(cls: type[Settings], description: str, arguments: Sequence[str] | None = None) -> Any:
@@ -300,8 +300,7 @@ def _values(hint: Any, known: Option) -> dict[str, Any]:
     extra: dict[str, Any] = {}
     arguments = [one for one in typing.get_args(hint) if one not in (type(None), Ellipsis)]
     if typing.get_origin(hint) is tuple:
-        several = Ellipsis in typing.get_args(hint)
-        extra["nargs"] = "+" if several else len(arguments)
+        extra["nargs"] = "+"
     kind = arguments[0] if arguments else hint
     extra["type"] = kind
     if known.choices:

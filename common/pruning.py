@@ -7,6 +7,7 @@ Masks are float32, 1 keep and train, 0 pruned, one array per parameter tensor.
 
 from __future__ import annotations
 
+import fractions
 import math
 from collections.abc import Sequence
 
@@ -39,7 +40,7 @@ def pruning_schedule(
         last = task == tasks - 1 and tasks > 1
         highest = 0 if last else math.ceil(target / step) * step
         schedule.append([min(percent, 100) for percent in range(step, highest + 1, step)])
-        target = math.floor(decay * target)
+        target = math.floor(fractions.Fraction(str(decay)) * target)  # decay as it is written
     return schedule
 
 

@@ -31,10 +31,9 @@ import hashlib
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -134,24 +133,33 @@ class RunFiles:
         Args:
             waiting: is told once, in a line, that another process has the run.
         """
+        with self._locked_file(waiting):
+            try:
+                yield
+            finally:
+                if not self._checkpoint.exists():
+                    shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _locked_file(self, waiting: Callable[[str], None]) -> IO[str]:
+        """Returns the open lock file, locked. Whoever ends its work on the run removes it."""
         lock = self._folder / "lock"
         while True:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with lock.open("a+") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    waiting(f"another process is working on {self.path}; waiting for it")
-                    fcntl.flock(file, fcntl.LOCK_EX)
-                # The other process may have finished and removed the folder: then lock it anew.
-                if not lock.exists() or not os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                    continue
-                try:
-                    yield
-                finally:
-                    if not self._checkpoint.exists():
-                        shutil.rmtree(self._folder, ignore_errors=True)
-                return
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                file = lock.open("a+")
+            except (FileExistsError, FileNotFoundError):
+                if self._folder.is_file() or self._folder.parent.is_file():
+                    raise
+                continue  # removed under our hands
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting(f"another process is working on {self.path}; waiting for it")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                    return file
+            file.close()
 
     @property
     def _checkpoint(self) -> Path:
@@ -187,11 +195,11 @@ class RunFiles:
         try:
             with np.load(self._checkpoint, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-            content = json.loads(str(arrays.pop("position")))
+            content = dict(json.loads(str(arrays.pop("position"))))
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ResultError(f"{self._checkpoint} is damaged ({error})") from error
+        except Exception as error:  # a damaged archive makes NumPy raise all sorts
+            raise ResultError(f"{self._checkpoint} is damaged ({type(error).__name__})") from error
         if content.get("label") != self.label:
             raise ResultError(f"{self._checkpoint} is of another run")
         return content["position"], arrays

@@ -24,9 +24,6 @@ from common import network as networks
 
 _CHUNK = 256  # most steps in one call of the compiled program: bounds the random words' memory
 
-# Streams of random numbers, told apart from each other by the last key of their seed.
-_SHUFFLE, _DROPOUT, _EVALUATION = range(3)
-
 Loss = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 Auxiliary = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
@@ -85,7 +82,7 @@ def learning_rates(first: int, count: int, rate: float, decay: float, period: fl
 
 @functools.lru_cache(maxsize=2)
 def _shuffled(seed: int, task: int, number: int, examples: int) -> np.ndarray:
-    generator = np.random.default_rng([seed, task, number, _SHUFFLE])
+    generator = np.random.default_rng([seed, task, number, networks.SHUFFLE])
     return generator.permutation(examples).astype(np.int32)
 
 
@@ -383,7 +380,7 @@ class Trainer:
         for start, epoch in self._steps.epochs(steps, length):
             total = 0.0
             for first in range(start, start + epoch, size):
-                seed = networks.stateless_seed(self._seed, task.number, first, _DROPOUT)
+                seed = networks.stateless_seed(self._seed, task.number, first, networks.DROPOUT)
                 loss, finite = chunk(
                     tf.constant(min(size, start + epoch - first)),
                     tf.constant(first),
@@ -445,7 +442,7 @@ def accuracy(
         dropout_seed: leaves dropout on; None for off.
     """
     dropout = networks.Dropout() if dropout_seed is None else network.dropout
-    seed = networks.stateless_seed(*(dropout_seed or ()), _EVALUATION)
+    seed = networks.stateless_seed(*(dropout_seed or ()), networks.EVALUATION)
     words = dropout.draw(seed, 1, len(split.images), network.hidden)[0]
     correct = _compiled_correct(dropout)(
         networks.permuted([tf.convert_to_tensor(p) for p in parameters], permutation),

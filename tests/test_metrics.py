@@ -79,7 +79,7 @@ def test_summary():
 
 
 def test_summary_of_one_task():
-    expected = {"ACC": 0.9, "F": None, "BWT": None, "F_max": None, "LA": 0.9}
+    expected = {"ACC": 0.9, "F": None, "BWT": None, "F_max": None, "LA": None}
     assert metrics.summary([[0.9]]) == expected
     assert metrics.summary(np.array([[0.9]])) == expected
 

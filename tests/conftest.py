@@ -1,0 +1,177 @@
+"""What the tests of scripts share: a tiny data set, and the scripts run on it."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import dataclasses
+import importlib
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# The scripts' numbers are compared between processes, all of them on the CPU.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+from tests.idx import write_idx_dataset
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A run of a second or less that nevertheless learns; a script gets those flags that it has.
+TINY = {
+    "tasks": "2",
+    "epochs": "2",
+    "batch_size": "20",
+    "hidden": "16 8",
+    "learning_rate": "0.5",
+    "dropout": "0.2",
+    "strength": "3",
+    "seeds": "0",
+    "train_examples": "300",
+    "device": "cpu",
+}
+# What a script needs beyond that.
+PRUNING = ["--prune-percent", "20", "--prune-step", "10", "--retrain-epochs", "1"]
+EXTRA = {"anpyc_wi_np": PRUNING, "cal_importance_distribution": PRUNING}
+
+# A folder that stands in front of TensorFlow and tells if it is imported.
+NO_TENSORFLOW = "import sys; sys.exit('TensorFlow was imported')\n"
+
+
+def _is_script(path: Path) -> bool:
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
+    return {"Settings", "run"} <= {getattr(node, "name", "") for node in nodes}
+
+
+SCRIPTS = [path.stem for path in sorted(ROOT.glob("*.py")) if _is_script(path)]
+
+
+@pytest.fixture(params=SCRIPTS)
+def script(request: pytest.FixtureRequest) -> str:
+    """Return the name of a script; a test that asks for it runs for every script."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def scripts() -> list[str]:
+    """Return the names of all scripts."""
+    return SCRIPTS
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a data set of 14 x 14 pixels, 400 training and 200 test images."""
+    folder = tmp_path_factory.mktemp("tiny") / "data"
+    return write_idx_dataset(folder, train=5400, test=200, size=(14, 14))
+
+
+@pytest.fixture(scope="session")
+def tiny_arguments(tiny_data: Path) -> Callable[[str], list[str]]:
+    """Return the function that gives a script's arguments for a tiny run; later ones override."""
+
+    def arguments(script: str) -> list[str]:
+        from common import options
+
+        cls = importlib.import_module(script).Settings
+        known = options.options_of(cls)
+        arguments = ["--data-dir", str(tiny_data), *EXTRA.get(script, [])]
+        for name, value in TINY.items():
+            if name in known:
+                arguments += [options.flag(name, known[name]), *value.split()]
+        return arguments
+
+    return arguments
+
+
+@pytest.fixture(scope="session")
+def start_script(
+    tiny_arguments: Callable[[str], list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., subprocess.Popen[str]]:
+    """Return the function that starts a script as a process of its own, on the tiny data.
+
+    Its arguments: the script; working directory; further flags; `tensorflow`, whether there is one.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under nohup or "&": not for children
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    without = tmp_path_factory.mktemp("no_tensorflow")
+    (without / "tensorflow.py").write_text(NO_TENSORFLOW)
+    # Programs that one process has compiled need not be compiled in the next.
+    compiled = f"--tf_xla_persistent_cache_directory={tmp_path_factory.mktemp('compiled')}"
+
+    def start(
+        script: str, cwd: Path, *arguments: object, tensorflow: bool = True
+    ) -> subprocess.Popen[str]:
+        environment = {**os.environ, "TF_XLA_FLAGS": compiled, "COLUMNS": "80"}
+        environment.pop("PYTHONPATH", None)
+        if not tensorflow:
+            environment["PYTHONPATH"] = str(without)
+        flags = [*tiny_arguments(script), *map(str, arguments)]
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / f"{script}.py"), *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=environment,
+            text=True,
+            encoding="utf-8",
+        )
+
+    return start
+
+
+@dataclasses.dataclass
+class Ended:
+    """How a script ended: exit status, standard output, standard error."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def run_script(start_script: Callable[..., subprocess.Popen[str]]) -> Callable[..., Ended]:
+    """Return the function that runs a script in a process of its own, to its end."""
+
+    def run(*arguments: object, **settings: bool) -> Ended:
+        with start_script(*arguments, **settings) as process:
+            out, err = process.communicate(timeout=600)
+        return Ended(process.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def call_script(tiny_arguments: Callable[[str], list[str]]) -> Callable[..., Ended]:
+    """Return the function that runs a script within this process, which saves seconds.
+
+    Its arguments: the script; flags; `out`, to which it writes its output. What a script's `main`
+    does not catch comes out as the exception that it is.
+    """
+
+    def call(script: str, *arguments: object, out: io.StringIO | None = None) -> Ended:
+        from common import experiment
+
+        module = importlib.import_module(script)
+        own_report = [module.report] if hasattr(module, "report") else []
+        flags = [*tiny_arguments(script), *map(str, arguments)]
+        out, err = out or io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            patch.setattr(sys, "argv", [f"{script}.py", *flags])
+            experiment.main(
+                module.Settings, module.run, module.__file__, module.__doc__, *own_report
+            )
+        return Ended(ended.value.code or 0, out.getvalue(), err.getvalue())
+
+    return call

@@ -1,0 +1,962 @@
+"""The scripts from end to end: results, resuming, grids, divergence, bad surroundings.
+
+Most runs take place in this process, which has TensorFlow and compiled programs at hand. Where a
+process is the point, several are started early and run beside the other tests.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import gzip
+import importlib
+import io
+import json
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from common import experiment, results
+
+METHODS = ["anpyc_wo_np", "anpyc_wi_np"]
+# Result fields that not every script has.
+OWN_FIELDS = {
+    "anpyc_wi_np": {"sparsity"},
+    "cal_importance_distribution": {"path", "importance"},
+}
+
+Run = Callable[..., Any]
+
+
+def stored(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return all results below a folder, by file name."""
+    return {path.name: json.loads(path.read_text()) for path in sorted(folder.rglob("*.json"))}
+
+
+def only(folder: Path) -> dict[str, Any]:
+    """Return the only result below a folder."""
+    (result,) = stored(folder).values()
+    return result
+
+
+def numbers(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what has to be equal when a run is computed again."""
+    return {key: result[key] for key in result.keys() - {"seconds", "date", "versions"}}
+
+
+def snapshot(folder: Path) -> dict[str, Any]:
+    """Return contents and times of change of all files below a folder."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Return what is below a folder only while a run lasts."""
+    return [path for path in folder.rglob("*") if path.suffix not in (".json", ".png", ".npz", "")]
+
+
+def checkpoint_below(folder: Path) -> Path:
+    """Return the path of the only checkpoint below a folder."""
+    (path,) = folder.rglob("*.ckpt/state.npz")
+    return path
+
+
+def assert_refused(ended: Any, *parts: str) -> None:
+    """Assert that a script ended with status 2 and one line on stderr, which has certain parts."""
+    assert ended.status == 2, ended
+    assert ended.err.endswith("\n") and ended.err.count("\n") == 1, ended.err
+    assert "Traceback" not in ended.err + ended.out
+    for part in parts:
+        assert part in ended.err
+
+
+# Processes that run beside the tests
+
+
+@pytest.fixture(scope="module")
+def background() -> Iterator[ThreadPoolExecutor]:
+    """Yield what runs functions beside the tests, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="module")
+def processes(
+    background: ThreadPoolExecutor,
+    run_script: Run,
+    scripts: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, tuple[Path, Future[Any]]]:
+    """Return every script's working directory and its process, which writes to results/ there."""
+    folders = {script: tmp_path_factory.mktemp(script) for script in scripts}
+    return {
+        script: (
+            folder,
+            background.submit(run_script, script, folder, "--results-dir", "results"),
+        )
+        for script, folder in folders.items()
+    }
+
+
+# Some hundred epochs, so that there is time to interrupt them.
+LONG = ["--epochs", "100", "--results-dir", "results"]
+
+
+def long_flags(script: str) -> list[str]:
+    """Return the flags of a run of a few seconds."""
+    names = {field.name for field in dataclasses.fields(importlib.import_module(script).Settings)}
+    return [*LONG, *(["--retrain-epochs", "50"] if "retrain_epochs" in names else [])]
+
+
+@dataclasses.dataclass
+class Interrupted:
+    """A run that was stopped by signals and finished in the end: how each process ended."""
+
+    folder: Path
+    parts: list[tuple[int, str, str]]
+
+
+def interrupt(
+    start_script: Run, script: str, folder: Path, signals: list[int], seed: int
+) -> Interrupted:
+    """Start a script, send it a signal at a random moment, and so on, and let it end at last."""
+    generator = random.Random(f"{script} {seed}")
+    parts = []
+    for number in [*signals, None]:
+        with start_script(script, folder, *long_flags(script)) as process:
+            if number is not None:
+                after_saves(process, folder, generator.randint(1, 20))
+                time.sleep(generator.uniform(0, 0.02))
+                process.send_signal(number)
+            out, err = process.communicate(timeout=600)
+        parts.append((process.returncode, out, err))
+    return Interrupted(folder, parts)
+
+
+def after_saves(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+    """Wait until a process has saved so many checkpoints, or has ended."""
+    seen = saved_at(folder)
+    while count and process.poll() is None:
+        time.sleep(0.002)
+        if saved_at(folder) != seen:
+            seen, count = saved_at(folder), count - 1
+
+
+def saved_at(folder: Path) -> list[int]:
+    """Return when the checkpoint below a folder was written, in a list that is empty without."""
+    times = []
+    for path in folder.glob("results/*/*.ckpt/state.npz"):
+        try:
+            times.append(path.stat().st_mtime_ns)
+        except FileNotFoundError:  # just removed
+            continue
+    return times
+
+
+@pytest.fixture(scope="module")
+def interrupted_runs(
+    background: ThreadPoolExecutor, start_script: Run, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Future[Interrupted]]:
+    """Return runs that are interrupted by Ctrl-C and by SIGKILL."""
+    signals = [signal.SIGINT, signal.SIGKILL]
+    return {
+        script: background.submit(
+            interrupt, start_script, script, tmp_path_factory.mktemp("interrupted"), signals, 0
+        )
+        for script in METHODS
+    }
+
+
+@pytest.fixture(scope="module")
+def pair(
+    background: ThreadPoolExecutor, start_script: Run, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Future[list[tuple[int, str, str]]]]:
+    """Return the working directory of two processes with the same command, and how they end."""
+    folder = tmp_path_factory.mktemp("pair")
+
+    def both() -> list[tuple[int, str, str]]:
+        processes = [start_script("anpyc_wo_np", folder, *LONG) for _ in range(2)]
+        texts = [process.communicate(timeout=600) for process in processes]
+        return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]
+
+    return folder, background.submit(both)
+
+
+# A script's first run, on which several tests look
+
+
+@dataclasses.dataclass
+class FirstRun:
+    """A script's run in this process: its results folder, how it ended, its only result."""
+
+    folder: Path
+    ended: Any
+    result: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def first_runs(
+    call_script: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], FirstRun]:
+    """Return the function that gives a script's first run."""
+
+    @functools.cache
+    def first(script: str) -> FirstRun:
+        folder = tmp_path_factory.mktemp(script)
+        ended = call_script(script, "--results-dir", folder)
+        assert ended.status == 0, ended
+        return FirstRun(folder, ended, only(folder))
+
+    return first
+
+
+@pytest.fixture
+def first_run(script: str, first_runs: Callable[[str], FirstRun]) -> FirstRun:
+    """Return the script's first run."""
+    return first_runs(script)
+
+
+@pytest.mark.usefixtures("processes", "interrupted_runs", "pair")  # starts them
+def test_run_ends_well_and_names_what_it_wrote(first_run: FirstRun) -> None:
+    assert first_run.ended.err == ""
+    named = {line.strip() for line in first_run.ended.out.splitlines()}
+    written = [path for path in first_run.folder.rglob("*") if path.is_file()]
+    for path in written:
+        assert str(path) in named
+    figures = [path for path in written if path.suffix == ".png"]
+    assert figures
+    for path in figures:
+        assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert unfinished(first_run.folder) == []
+
+
+def documented_fields() -> dict[str, str]:
+    """Return the fields of a result that the docstring of common/results.py names."""
+    pattern = r"^    (\w+(?:, \w+)*)  +(.+(?:\n {20}.*)*)"
+    entries = re.findall(pattern, results.__doc__, flags=re.MULTILINE)
+    return {name: text for names, text in entries for name in names.split(", ")}
+
+
+def test_result_has_exactly_the_documented_fields(first_run: FirstRun, script: str) -> None:
+    documented = documented_fields()
+    optional = {name for name, text in documented.items() if re.search("absent|alone", text)}
+    own = OWN_FIELDS.get(script, set())
+    assert own <= optional
+    assert set(first_run.result) == documented.keys() - optional | own
+
+
+def test_result_says_what_was_run(first_run: FirstRun, script: str) -> None:
+    result, settings = first_run.result, first_run.result["settings"]
+    assert result["schema"] == results.SCHEMA
+    assert result["script"] == script
+    assert result["status"] == "finished"
+    assert result["as_released"] == []
+    names = {field.name for field in dataclasses.fields(importlib.import_module(script).Settings)}
+    assert result["lambda"] == (3 if "strength" in names else None)
+    assert result["seed"] == 0
+    assert settings["train_examples"] == 300
+    assert settings["hidden"] == [16, 8]
+    assert settings["epochs"] == 2
+    assert settings.get("steps") is None
+    assert re.fullmatch("[0-9a-f]{64}", settings["data"])
+    assert not settings.keys() & {"data_dir", "results_dir", "device", "fresh", "seeds", "strength"}
+    assert result["versions"].keys() == {"python", "tensorflow", "numpy", "platform", "device"}
+    assert result["versions"]["device"] == "cpu"
+    assert result["seconds"] > 0
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", result["date"])
+    # Not the default settings: a hash is in the name.
+    name = "lambda3_seed0" if "strength" in names else "seed0"
+    (path,) = first_run.folder.rglob("*.json")
+    assert re.fullmatch(rf"{name}-[0-9a-f]{{8}}\.json", path.name)
+    assert path.parent == first_run.folder / script
+
+
+def test_accuracies_have_their_shape_and_learn(first_run: FirstRun, script: str) -> None:
+    tasks = first_run.result["settings"].get("tasks", 1)
+    shape = [tasks] if script == "joint" else list(range(1, tasks + 1))
+    for key, images in (("accuracy", 200), ("validation_accuracy", 5000)):
+        rows = first_run.result[key]
+        assert [len(row) for row in rows] == shape
+        values = np.concatenate(rows)
+        assert np.all((values >= 0) & (values <= 1))
+        assert values * images == pytest.approx(np.round(values * images), abs=1e-6)
+    chance = 0.1 / tasks if script == "joint" else 0.1  # the joint run names the task, too
+    assert np.mean(first_run.result["validation_accuracy"][-1]) > 1.5 * chance
+
+
+def test_metrics_follow_from_the_accuracies(first_run: FirstRun, script: str) -> None:
+    rows, found = first_run.result["accuracy"], first_run.result["metrics"]
+    last = rows[-1]
+    assert found.keys() == {"ACC", "F", "BWT", "F_max", "LA"}
+    assert found["ACC"] == pytest.approx(np.mean(last))
+    if len(rows) == 1:
+        assert [found[key] for key in ("F", "BWT", "F_max", "LA")] == [None] * 4
+        return
+    old = range(len(rows) - 1)
+    highest = [max(row[j] for row in rows[j:]) for j in old]
+    assert found["F"] == pytest.approx(np.mean([rows[j][j] - last[j] for j in old]))
+    assert found["BWT"] == -found["F"]
+    assert found["F_max"] == pytest.approx(np.mean([highest[j] - last[j] for j in old]))
+    assert found["LA"] == pytest.approx(np.mean([rows[j][j] for j in range(len(rows))]))
+
+
+def test_screen_shows_settings_accuracies_and_the_table(first_run: FirstRun, script: str) -> None:
+    out, result = first_run.ended.out, first_run.result
+    lines = out.splitlines()
+    assert lines[0].startswith(f"{script} on cpu, TensorFlow ")
+    shown_settings = dict(part.strip().split(" ", 1) for part in lines[1].split(","))
+    assert shown_settings.keys() == result["settings"].keys()
+    assert shown_settings["batch_size"] == "20" and shown_settings["hidden"] == "16-8"
+    for row in result["accuracy"]:
+        each = " ".join(f"{100 * value:.2f}" for value in row)
+        assert f"mean {100 * np.mean(row):.2f} %, each {each}" in out
+    if script != "cal_importance_distribution":
+        (row,) = [line for line in lines if line.startswith("│") and " ACC " not in line]
+        cells = [cell.strip() for cell in row.strip("│").split("│")]
+        assert cells[1] == "0"
+        assert cells[2] == f"{100 * np.mean(result['validation_accuracy'][-1]):.2f}"
+        wanted = [result["metrics"][key] for key in ("ACC", "F", "F_max", "LA")]
+        assert cells[3:7] == ["-" if v is None else f"{100 * v:.2f}" for v in wanted]
+
+
+def test_pruning_rounds_are_recorded(first_runs: Callable[[str], FirstRun]) -> None:
+    rounds = first_runs("anpyc_wi_np").result["sparsity"]
+    assert [(entry["task"], entry["percent"]) for entry in rounds] == [(0, 10), (0, 20)]
+    sizes = {"W1": 14 * 14 * 16, "b1": 16, "W2": 16 * 8, "b2": 8}
+    for entry in rounds:
+        zeros = {name: entry["percent"] * size // 100 for name, size in sizes.items()}
+        for name, size in sizes.items():
+            assert entry[name] == pytest.approx(zeros[name] / size)
+        assert entry["overall"] == pytest.approx(sum(zeros.values()) / sum(sizes.values()))
+
+
+# The same command again
+
+
+def test_finished_run_is_reported_not_repeated(
+    first_run: FirstRun, script: str, call_script: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any, **__: Any) -> None:
+        pytest.fail("the run is repeated")
+
+    monkeypatch.setattr(importlib.import_module(script), "run", run)
+    (path,) = first_run.folder.rglob("*.json")
+    before = path.read_bytes(), path.stat()
+    ended = call_script(script, "--results-dir", first_run.folder)
+    assert (ended.status, ended.err) == (0, "")
+    assert f"done before, see {path}\n" in ended.out
+    assert (path.read_bytes(), path.stat()) == before
+
+    def report(out: str) -> list[str]:
+        return [line for line in out.splitlines() if line.startswith(("│", "  /"))]
+
+    assert report(ended.out) == report(first_run.ended.out) != []
+    assert unfinished(first_run.folder) == []
+
+
+def test_fresh_run_gives_the_same_numbers_and_another_seed_others(
+    first_run: FirstRun, script: str, call_script: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(first_run.folder, tmp_path, dirs_exist_ok=True)
+    (path,) = tmp_path.rglob("*.json")
+    accuracy = [[0.123 for _ in row] for row in first_run.result["accuracy"]]
+    path.write_text(json.dumps({**first_run.result, "accuracy": accuracy}))
+    flags = ["--results-dir", tmp_path, "--seeds", "0", "1"]
+    ended = call_script(script, *flags)
+    assert (ended.status, ended.err) == (0, "")
+    same, other = sorted(stored(tmp_path).values(), key=lambda result: result["seed"])
+    assert same["accuracy"] == accuracy  # a stored result is taken as it is
+    assert (other["seed"], other["settings"]) == (1, same["settings"])
+    assert other["validation_accuracy"] != first_run.result["validation_accuracy"]
+
+    ended = call_script(script, "--results-dir", tmp_path, "--fresh")
+    assert (ended.status, ended.err) == (0, "")
+    assert "done before" not in ended.out
+    same, another = sorted(stored(tmp_path).values(), key=lambda result: result["seed"])
+    assert numbers(same) == numbers(first_run.result)
+    assert another == other  # not asked for, not discarded
+
+
+def check_released(script: str, first_run: FirstRun, call_script: Run, tmp_path: Path) -> None:
+    """Assert that a script runs with all its defects of the release, and says so."""
+    ended = call_script(script, "--results-dir", tmp_path, "--as-released")
+    assert (ended.status, ended.err) == (0, "")
+    defects = list(importlib.import_module(script).Settings.DEFECTS)
+    assert f"as released: {' '.join(defects)}\n" in ended.out
+    result = only(tmp_path)
+    assert result["as_released"] == defects
+    assert result["validation_accuracy"] != first_run.result["validation_accuracy"]
+    assert stored(tmp_path).keys() != stored(first_run.folder).keys()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_released_defects_are_switched_on_and_stored(
+    name: str, first_runs: Callable[[str], FirstRun], call_script: Run, tmp_path: Path
+) -> None:
+    check_released(name, first_runs(name), call_script, tmp_path)
+
+
+@pytest.mark.slow
+def test_released_defects_of_every_script(
+    first_run: FirstRun, script: str, call_script: Run, tmp_path: Path
+) -> None:
+    check_released(script, first_run, call_script, tmp_path)
+
+
+# Interruptions
+
+
+def stop_at_save(monkeypatch: pytest.MonkeyPatch, wanted: int) -> Callable[[], None]:
+    """Make the saving of a checkpoint end in Ctrl-C; return the function that counts from 1 again.
+
+    Args:
+        monkeypatch: restores it.
+        wanted: which one; those before it are saved, this one is not.
+    """
+    save = results.RunFiles.save_checkpoint
+    count = 0
+
+    def save_or_stop(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == wanted:
+            raise KeyboardInterrupt
+        save(*arguments)
+
+    def restart() -> None:
+        nonlocal count
+        count = 0
+
+    monkeypatch.setattr(results.RunFiles, "save_checkpoint", save_or_stop)
+    return restart
+
+
+def interrupt_every_epoch(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, script: str, *flags: object
+) -> int:
+    """Run a script one epoch at a time, each time losing the next one; return the epochs."""
+    restart = stop_at_save(monkeypatch, wanted=2)
+    for attempt in range(1, 100):
+        restart()
+        ended = call_script(script, *flags)
+        assert ("continuing after" in ended.out) == (attempt > 1)
+        if ended.status == 0:
+            return attempt
+        assert ended.status == 130
+        assert ended.err.strip().count("\n") == 0
+        assert "Traceback" not in ended.err
+    pytest.fail("the run does not get ahead")
+
+
+def test_run_interrupted_in_every_epoch_gives_the_same_numbers(
+    first_run: FirstRun,
+    script: str,
+    call_script: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    epochs = interrupt_every_epoch(call_script, monkeypatch, script, "--results-dir", tmp_path)
+    expected = {"joint": 2, "anpyc_wi_np": 6, "cal_importance_distribution": 5}
+    assert epochs == expected.get(script, 4)
+    assert numbers(only(tmp_path)) == numbers(first_run.result)
+    assert unfinished(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_interrupted_run_with_all_defects_gives_the_same_numbers(
+    script: str, call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    flags = ["--as-released"]
+    if "D14" in importlib.import_module(script).Settings.DEFECTS:
+        flags += ["--steps", "220"]  # a few more than the 200 after which the accuracy is read
+    assert call_script(script, "--results-dir", tmp_path / "whole", *flags).status == 0
+    interrupt_every_epoch(
+        call_script, monkeypatch, script, "--results-dir", tmp_path / "parts", *flags
+    )
+    assert numbers(only(tmp_path / "parts")) == numbers(only(tmp_path / "whole"))
+
+
+def test_ctrl_c_says_how_to_go_on(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stop_at_save(monkeypatch, wanted=2)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert ended.status == 130
+    assert "the same command continues" in ended.err
+    assert checkpoint_below(tmp_path).exists()
+    # With --fresh the same command does not continue, and must not be recommended as it is.
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--seeds", "1", "--fresh")
+    assert ended.status == 0  # the second save is over
+    stop_at_save(monkeypatch, wanted=2)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--fresh")
+    assert ended.status == 130
+    assert "--fresh" in ended.err
+
+
+def test_fresh_discards_the_checkpoint(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at_save(patch, wanted=3)
+        assert call_script("anpyc_wo_np", "--results-dir", tmp_path).status == 130
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--fresh")
+    assert ended.status == 0
+    assert "continuing" not in ended.out
+
+
+@pytest.mark.parametrize("damage", ["cut short", "another run's", "other arrays", "other shapes"])
+def test_unusable_checkpoint_is_told_in_one_line_and_the_run_starts_over(
+    damage: str,
+    call_script: Run,
+    first_runs: Callable[[str], FirstRun],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    with monkeypatch.context() as patch:
+        restart = stop_at_save(patch, wanted=3)
+        assert call_script("anpyc_wo_np", "--results-dir", tmp_path).status == 130
+        restart()
+        flags = ["--results-dir", tmp_path / "other", "--seeds", "1"]
+        assert call_script("anpyc_wo_np", *flags).status == 130
+    (path,) = tmp_path.glob("anpyc_wo_np/*.ckpt/state.npz")
+    if damage == "cut short":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "another run's":
+        shutil.copy(checkpoint_below(tmp_path / "other"), path)
+    else:  # as of another version of the script
+        with np.load(path) as file:
+            arrays = dict(file)
+        name = next(name for name in arrays if name != "position")
+        value = arrays.pop(name)
+        np.savez(path, **arrays, **({} if damage == "other arrays" else {name: value[:-1]}))
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    (line,) = [line for line in ended.out.splitlines() if str(path) in line]
+    assert "from the beginning" in line
+    assert "continuing" not in ended.out
+    expected = first_runs("anpyc_wo_np").result
+    assert numbers(only(tmp_path / "anpyc_wo_np")) == numbers(expected)
+
+
+# Grids
+
+
+def test_grid_makes_every_run_and_names_the_best_strength(call_script: Run, tmp_path: Path) -> None:
+    flags = ["--lambda", "0", "3", "--seeds", "0", "1", "--results-dir", tmp_path]
+    ended = call_script("anpyc_wo_np", *flags)
+    assert (ended.status, ended.err) == (0, "")
+    found = stored(tmp_path)
+    names = [name.split("-")[0] for name in found]
+    assert names == ["lambda0_seed0", "lambda0_seed1", "lambda3_seed0", "lambda3_seed1"]
+    for name, result in found.items():
+        assert f"{tmp_path / 'anpyc_wo_np' / name}\n" in ended.out
+        assert name.startswith(f"lambda{result['lambda']:g}_seed{result['seed']}-")
+    assert re.search(r"^4 runs\b", ended.out, flags=re.MULTILINE)
+    assert "3 runs are left" in ended.out
+    means = {
+        strength: np.mean(
+            [r["validation_accuracy"][-1] for r in found.values() if r["lambda"] == strength]
+        )
+        for strength in (0, 3)
+    }
+    assert means[0] != means[3]
+    assert marked(ended.out) == {str(max(means, key=lambda strength: means[strength]))}
+    assert len(list(tmp_path.rglob("*.strength.png"))) == 1
+    header = next(line for line in ended.out.splitlines() if line.startswith("┃"))
+    assert "validation ACC" in " ".join(header.split())  # whole, also where there is no terminal
+
+
+def marked(out: str) -> set[str]:
+    """Return the λ that the table marks as the best."""
+    return set(re.findall(r"^│ (\S+) \* ", out, flags=re.MULTILINE))
+
+
+def test_run_of_a_grid_is_the_run_alone(
+    call_script: Run, first_runs: Callable[[str], FirstRun], tmp_path: Path
+) -> None:
+    flags = ["--lambda", "0", "3", "--seeds", "1", "0", "--results-dir", tmp_path]
+    assert call_script("anpyc_wo_np", *flags).status == 0
+    ((name, alone),) = stored(first_runs("anpyc_wo_np").folder).items()
+    assert numbers(stored(tmp_path)[name]) == numbers(alone)
+
+
+@pytest.mark.parametrize(("flags", "best"), [([], "0"), (["--as-released", "D12"], "3")])
+def test_best_strength_is_that_of_the_validation_set_or_as_released_of_the_test_set(
+    flags: list[str], best: str, call_script: Run, tmp_path: Path
+) -> None:
+    flags = ["--lambda", "0", "3", "--results-dir", str(tmp_path), *flags]
+    assert call_script("anpyc_wo_np", *flags).status == 0
+    for path in tmp_path.rglob("*.json"):
+        result = json.loads(path.read_text())
+        result["accuracy"][-1] = [0.1 + 0.1 * result["lambda"]] * 2
+        result["validation_accuracy"][-1] = [0.9 - 0.1 * result["lambda"]] * 2
+        path.write_text(json.dumps(result))
+    ended = call_script("anpyc_wo_np", *flags)
+    assert ended.out.count("done before") == 2
+    assert marked(ended.out) == {best}
+    (title,) = [line for line in ended.out.splitlines() if "best λ" in line]
+    assert ("validation" in title) == (best == "0"), title
+
+
+def made_up(strength: float | None, seed: int, test: Any, validation: Any) -> dict[str, Any]:
+    """Return as much of a result as the choice of λ looks at; test None: diverged."""
+    status = "diverged" if test is None else "finished"
+    both = {"accuracy": test, "validation_accuracy": validation}
+    return {"status": status, "lambda": strength, "seed": seed, **both}
+
+
+def test_choice_of_strength() -> None:
+    choose = experiment.choose_strength
+    rows = [
+        made_up(1, 0, [[0.9], [0.5, 0.9]], [[0.9], [0.5, 0.5]]),
+        made_up(1, 1, [[0.9], [0.5, 0.9]], [[0.9], [0.5, 0.5]]),
+        made_up(2, 0, [[0.1], [0.3, 0.3]], [[0.1], [0.4, 0.4]]),  # best on validation, in the mean
+        made_up(2, 1, [[0.1], [0.3, 0.3]], [[0.1], [0.7, 0.9]]),
+        made_up(3, 0, [[1.0], [0.8, 0.8]], [[1.0], [0.4, 0.4]]),  # best on test
+        made_up(3, 1, [[1.0], [0.8, 0.6]], [[1.0], [0.6, 0.4]]),
+    ]
+    assert choose(rows) == choose(rows[::-1]) == 2
+    assert choose(rows, by_test=True) == 3
+    # One diverged seed rules a λ out.
+    diverged = [made_up(2, 2, None, None), made_up(3, 2, None, None)]
+    assert choose([*rows, diverged[0]]) == 1
+    assert choose([*rows, diverged[1]], by_test=True) == 1
+    assert choose(diverged) is None
+    assert choose([made_up(None, 0, [[0.5]], [[0.5]])]) is None
+    assert choose([made_up(7, 0, [[0.5]], [[0.5]])]) == 7
+
+
+# Divergence
+
+EXPLOSIVE = ["--update", "explicit", "--learning-rate", "1", "--tasks", "3"]
+
+
+def test_diverged_run_is_told_and_stored_and_the_others_still_run(
+    call_script: Run, tmp_path: Path
+) -> None:
+    flags = [*EXPLOSIVE, "--lambda", "1e6", "0", "--results-dir", tmp_path]
+    ended = call_script("anpyc_wo_np", *flags)
+    assert ended.status == 3
+    assert "Traceback" not in ended.out + ended.err
+    diverged, finished = sorted(stored(tmp_path).values(), key=lambda result: result["status"])
+    assert (finished["status"], finished["lambda"]) == ("finished", 0)
+    assert (diverged["status"], diverged["lambda"]) == ("diverged", 1e6)
+    assert diverged["accuracy"] is diverged["validation_accuracy"] is diverged["metrics"] is None
+    assert "diverged" not in finished
+    (line,) = [line for line in ended.out.splitlines() if "diverged at" in line]
+    assert line.strip() == diverged["diverged"]
+    for part in ("anpyc_wo_np", "λ 1000000", "task 1", "epoch 1"):
+        assert part in line
+    for remedy in ("--lambda", "--learning-rate", "--update proximal"):
+        assert remedy in line
+    assert marked(ended.out) == {"0"}
+    assert unfinished(tmp_path) == []
+
+    # Diverged is an end, too: the same command reports it, with the same status.
+    before = [(p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(tmp_path.rglob("*.json"))]
+    again = call_script("anpyc_wo_np", *flags)
+    assert again.status == 3
+    assert again.out.count("done before") == 2
+    after = [(p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(tmp_path.rglob("*.json"))]
+    assert after == before
+
+
+def test_when_every_run_diverges_there_is_no_best(call_script: Run, tmp_path: Path) -> None:
+    flags = [*EXPLOSIVE, "--lambda", "1e6", "1e7", "--results-dir", tmp_path]
+    ended = call_script("anpyc_wo_np", *flags)
+    assert (ended.status, ended.err) == (3, "")
+    assert [result["status"] for result in stored(tmp_path).values()] == ["diverged"] * 2
+    assert marked(ended.out) == set()
+    assert list(tmp_path.rglob("*.png")) == []
+
+
+def test_divergence_without_a_strength_blames_the_learning_rate(
+    call_script: Run, tmp_path: Path
+) -> None:
+    flags = ["--learning-rate", "1e30", "--results-dir", tmp_path, "--seeds", "0", "1"]
+    ended = call_script("finetune", *flags)
+    assert (ended.status, ended.err) == (3, "")
+    for result in stored(tmp_path).values():
+        assert "task 0, epoch 1" in result["diverged"]
+        assert "--learning-rate" in result["diverged"]
+        assert "λ" not in result["diverged"] and "--update" not in result["diverged"]
+
+
+# Bad surroundings
+
+
+@pytest.fixture
+def results_folder(tmp_path: Path) -> Path:
+    """Return a results folder with something in it that must not be lost."""
+    folder = tmp_path / "results"
+    for script in METHODS:
+        (folder / script).mkdir(parents=True)
+        (folder / script / "lambda3_seed0.json").write_text("precious\n")
+    return folder
+
+
+def missing_folder(folder: Path) -> list[object]:
+    return ["--data-dir", folder / "nowhere"]
+
+
+def missing_file(folder: Path) -> list[object]:
+    (folder / "data/t10k-labels-idx1-ubyte.gz").unlink()
+    return ["--data-dir", folder / "data"]
+
+
+def truncated_gzip(folder: Path) -> list[object]:
+    path = folder / "data/train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-1000])
+    return ["--data-dir", folder / "data"]
+
+
+def wrong_magic(folder: Path) -> list[object]:
+    path = folder / "data/t10k-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(b"\x00\x00\x09\x03" + gzip.decompress(path.read_bytes())[4:]))
+    return ["--data-dir", folder / "data"]
+
+
+def too_many_examples(folder: Path) -> list[object]:
+    return ["--train-examples", "401"]  # of 400
+
+
+def results_in_a_file(folder: Path) -> list[object]:
+    return ["--results-dir", folder / "results/anpyc_wo_np/lambda3_seed0.json"]
+
+
+def script_folder_is_a_file(folder: Path) -> list[object]:
+    (folder / "other").mkdir()
+    (folder / "other/anpyc_wo_np").write_text("precious")
+    return ["--results-dir", folder / "other"]
+
+
+def results_where_nobody_can_write(folder: Path) -> list[object]:
+    return ["--results-dir", "/proc/results"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (missing_folder, "nowhere"),
+        (missing_file, "t10k-labels-idx1-ubyte"),
+        (truncated_gzip, "train-images-idx3-ubyte.gz"),
+        (wrong_magic, "t10k-images-idx3-ubyte.gz"),
+        (too_many_examples, "401"),
+        (results_in_a_file, "--results-dir"),
+        (script_folder_is_a_file, "--results-dir"),
+        (results_where_nobody_can_write, "/proc/results"),
+    ],
+)
+def test_bad_surroundings_are_told_in_one_line_without_tensorflow(
+    spoil: Callable[[Path], list[object]],
+    named: str,
+    run_script: Run,
+    results_folder: Path,
+    tiny_data: Path,
+) -> None:
+    folder = results_folder.parent
+    shutil.copytree(tiny_data, folder / "data")
+    flags = spoil(folder)
+    before = snapshot(folder)
+    flags = ["--results-dir", results_folder, "--fresh", *flags]
+    assert_refused(run_script("anpyc_wo_np", folder, *flags, tensorflow=False), named)
+    assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_batch_larger_than_the_training_set_is_refused(
+    name: str, call_script: Run, results_folder: Path
+) -> None:
+    before = snapshot(results_folder)
+    flags = ["--results-dir", results_folder, "--batch-size", "301"]
+    assert_refused(call_script(name, *flags), "301", "300")
+    assert snapshot(results_folder) == before
+
+
+def test_batch_may_be_as_large_as_the_training_set(call_script: Run, tmp_path: Path) -> None:
+    flags = ["--results-dir", tmp_path, "--batch-size", "300"]
+    assert call_script("anpyc_wo_np", *flags).status == 0
+
+
+def test_missing_gpu_is_told(call_script: Run, results_folder: Path) -> None:
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU")
+    before = snapshot(results_folder)
+    flags = ["--results-dir", results_folder, "--device", "gpu"]
+    assert_refused(call_script("anpyc_wo_np", *flags), "--device gpu")
+    assert snapshot(results_folder) == before
+
+
+def test_unwritable_tensorboard_folder_is_told(call_script: Run, results_folder: Path) -> None:
+    before = snapshot(results_folder)
+    flags = ["--results-dir", results_folder, "--tensorboard", "/proc/logs"]
+    assert_refused(call_script("anpyc_wo_np", *flags), "/proc/logs")
+    assert snapshot(results_folder) == before
+
+
+@pytest.mark.parametrize("damage", ["cut short", "another run's"])
+def test_unusable_result_is_told_and_left_as_it_is(
+    damage: str, call_script: Run, first_runs: Callable[[str], FirstRun], tmp_path: Path
+) -> None:
+    first_run = first_runs("anpyc_wo_np")
+    shutil.copytree(first_run.folder, tmp_path, dirs_exist_ok=True)
+    (path,) = tmp_path.rglob("*.json")
+    if damage == "cut short":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "seed": 1}))
+    before = snapshot(tmp_path)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert_refused(ended, str(path), "--fresh")
+    assert snapshot(tmp_path) == before
+    # What the message recommends works:
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--fresh")
+    assert ended.status == 0
+    assert numbers(only(tmp_path)) == numbers(first_run.result)
+
+
+# On screen
+
+
+class Terminal(io.StringIO):
+    """Output that passes for a terminal."""
+
+    def isatty(self) -> bool:
+        """Return that it is one."""
+        return True
+
+
+def test_terminal_shows_a_bar(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    flags = ["--epochs", "50", "--results-dir", tmp_path]
+    ended = call_script("anpyc_wo_np", *flags, out=Terminal())
+    assert (ended.status, ended.err) == (0, "")
+    assert "\x1b[" in ended.out
+    assert "100%" in ended.out and " left" in ended.out
+    assert "after task 1: mean" in ended.out
+
+
+def test_tensorboard_logs_are_written(call_script: Run, tmp_path: Path) -> None:
+    flags = ["--tensorboard", tmp_path / "logs", "--results-dir", tmp_path / "results"]
+    ended = call_script("anpyc_wo_np", *flags, "--seeds", "0", "1")
+    assert (ended.status, ended.err) == (0, "")
+    files = list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+    assert len({path.parent for path in files}) == 2  # one folder a run
+    for path in files:
+        content = path.read_bytes()
+        for tag in (b"loss", b"accuracy/task 1", b"accuracy/mean"):
+            assert tag in content
+
+
+# Processes of their own, from another working directory
+
+
+def test_help_answers_without_tensorflow(script: str, run_script: Run, tmp_path: Path) -> None:
+    ended = run_script(script, tmp_path, "--help", tensorflow=False)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("usage:")
+    assert importlib.import_module(script).__doc__.split("\n")[0] in ended.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_value_is_found_without_tensorflow(run_script: Run, tmp_path: Path) -> None:
+    assert_refused(run_script("joint", tmp_path, "--tasks", "0", tensorflow=False), "--tasks 0")
+    # And the test would tell if TensorFlow were imported:
+    ended = run_script("joint", tmp_path, "--results-dir", tmp_path, tensorflow=False)
+    assert "TensorFlow was imported" in ended.err
+
+
+def test_process_of_its_own_gives_the_same_numbers(
+    script: str, processes: dict[str, tuple[Path, Future[Any]]], first_run: FirstRun
+) -> None:
+    folder, process = processes[script]
+    ended = process.result()
+    assert (ended.status, ended.err) == (0, "")
+    assert "\x1b" not in ended.out and "\r" not in ended.out  # a log, not a terminal
+    assert numbers(only(folder)) == numbers(first_run.result)
+    names = [path.relative_to(first_run.folder) for path in sorted(first_run.folder.rglob("*"))]
+    results_folder = folder / "results"
+    assert [path.relative_to(results_folder) for path in sorted(results_folder.rglob("*"))] == names
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_ctrl_c_and_sigkill_leave_the_numbers_as_they_are(
+    name: str,
+    interrupted_runs: dict[str, Future[Interrupted]],
+    call_script: Run,
+    tmp_path: Path,
+) -> None:
+    run = interrupted_runs[name].result()
+    (by_ctrl_c, _, message), (by_kill, continued, _), (last, out, err) = run.parts
+    assert by_ctrl_c == 130
+    (line,) = message.strip().splitlines()
+    assert "interrupted" in line and "the same command continues" in line
+    assert by_kill == -signal.SIGKILL
+    assert "continuing after task" in continued
+    assert (last, err) == (0, "")
+    assert "continuing after task" in out
+    assert unfinished(run.folder) == []
+    flags = [*long_flags(name), "--results-dir", tmp_path]
+    assert call_script(name, *flags).status == 0
+    assert numbers(only(tmp_path)) == numbers(only(run.folder))
+
+
+def test_two_processes_with_the_same_command_share_one_run(
+    pair: tuple[Path, Future[list[tuple[int, str, str]]]], call_script: Run, tmp_path: Path
+) -> None:
+    folder, future = pair
+    ends = future.result()
+    assert [(status, err) for status, _, err in ends] == [(0, "")] * 2
+    outs = [out for _, out, _ in ends]
+    computed = [out for out in outs if "after task 0" in out]
+    reported = [out for out in outs if "done before" in out]
+    assert (len(computed), len(reported)) == (1, 1)
+    assert unfinished(folder) == []
+    assert call_script("anpyc_wo_np", *LONG, "--results-dir", tmp_path).status == 0
+    assert numbers(only(tmp_path)) == numbers(only(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_sigkill_at_many_moments_leaves_the_numbers_as_they_are(
+    script: str, seed: int, start_script: Run, call_script: Run, tmp_path: Path
+) -> None:
+    run = interrupt(start_script, script, tmp_path, [signal.SIGKILL] * 4, seed)
+    assert [status for status, _, _ in run.parts][-1] == 0
+    assert unfinished(tmp_path) == []
+    assert call_script(script, *long_flags(script), "--results-dir", tmp_path / "whole").status == 0
+    assert numbers(only(tmp_path / "whole")) == numbers(only(tmp_path / "results"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6])
+def test_ctrl_c_at_any_time_is_clean(delay: float, start_script: Run, tmp_path: Path) -> None:
+    with start_script("anpyc_wi_np", tmp_path, *long_flags("anpyc_wi_np")) as process:
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=600)
+    assert process.returncode == 130
+    (line,) = err.strip().splitlines()
+    assert "interrupted" in line
+    assert stored(tmp_path) == {}

@@ -1,0 +1,560 @@
+"""The command line: from arguments to settings, what identifies a run, help, bad values."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common import options, results
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The settings of the authors' scripts: hidden layers, head, epochs or steps, batch, learning rate,
+# its decay, dropout, where, initial weights.
+SETTINGS = {
+    "anpyc_wo_np": ((512, 256), "multi", 50, None, 256, 0.1, 0.9, 10, 0.5, "both"),
+    "anpyc_wi_np": ((64, 32), "multi", 30, None, 256, 0.02, 0.9, 5, 0.5, "both"),
+    "lwf": ((512, 256), "multi", 50, None, 256, 0.1, 0.9, 10, 0.5, "both"),
+    "finetune": ((512, 256), "multi", 50, None, 256, 0.1, 0.9, 10, 0.5, "both"),
+    "sgd_single_head": ((512, 256), "single", 50, None, 256, 0.1, 0.9, 10, 0.5, "both"),
+    "sgd_freeze": ((512, 256), "multi", None, 10_000, 256, 0.001, 1, None, 0.5, "h2"),
+    "joint": ((512, 256), "single", 50, None, 256, 0.1, 0.9, 10, 0.5, "both"),
+    "ewc": ((512, 256), "single", None, 10_000, 256, 0.001, 1, None, 0.5, "h2"),
+    "mas": ((512, 256), "single", None, 10_000, 256, 0.001, 1, None, 0.5, "h2"),
+    "si": ((512, 256), "single", 50, None, 64, 0.01, 1, None, 0.5, "both"),
+    "cal_importance_distribution": ((64, 32), None, 10, None, 128, 0.1, 0.9, 10, 0, None),
+}
+FIELDS = [
+    "hidden",
+    "head",
+    "epochs",
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "lr_decay",
+    "lr_decay_epochs",
+    "dropout",
+    "dropout_layers",
+]
+OWN: dict[str, dict[str, Any]] = {
+    "anpyc_wo_np": {"strength": (0.5, 1.5, 2, 2.5, 3, 4, 6, 7, 8, 10, 12, 15)},
+    "anpyc_wi_np": {
+        "strength": (3,),
+        "retrain_epochs": 30,
+        "prune_percent": 50,
+        "prune_decay": 0.8,
+        "prune_step": 10,
+    },
+    "lwf": {"strength": (0.01, 0.1, 0.5, 1, 2, 4, 6, 8), "temperature": 2},
+    "si": {"strength": (0.1,), "xi": 0.1, "init": "fan-in-uniform"},
+    "mas": {"output": "probabilities"},
+    "cal_importance_distribution": {
+        "tasks": 1,
+        "seeds": tuple(range(10)),
+        "retrain_epochs": 2,
+        "prune_percent": 85,
+        "prune_step": 5,
+    },
+}
+DEFECTS = {
+    "anpyc_wo_np": {"D1", "D2", "D3", "D12", "D16"},
+    "anpyc_wi_np": {"D3", "D10", "D15", "D16"},
+    "lwf": {"D1", "D11", "D12"},
+    "finetune": {"D1"},
+    "sgd_single_head": {"D1", "D9"},
+    "sgd_freeze": {"D14"},
+    "joint": {"D1"},
+    "ewc": {"D3", "D4", "D5", "D14", "D16"},
+    "mas": {"D3", "D6", "D14", "D16"},
+    "si": {"D1", "D7", "D8", "D16"},
+    "cal_importance_distribution": {"D3", "D4", "D6"},
+}
+# λ of the release, on which its other defects have a bearing.
+RELEASED_STRENGTH = {"ewc": (15,), "mas": (0.1,), "si": (0.1,), "anpyc_wi_np": (3,)}
+
+# Fields that leave the numbers of a run as they are, or stand beside the settings in its result.
+NOT_IN_IDENTITY = {
+    "strength",
+    "seeds",
+    "data_dir",
+    "results_dir",
+    "device",
+    "fresh",
+    "tensorboard",
+    "plot_only",
+}
+
+
+def settings_of(script: str) -> type[options.Settings]:
+    """Return a script's settings class."""
+    cls = importlib.import_module(script).Settings
+    assert issubclass(cls, options.Settings)
+    return cls
+
+
+def parse(script: str, *arguments: str) -> Any:
+    """Return the settings that a script makes of arguments."""
+    return options.parse(settings_of(script), "Does something.", arguments)
+
+
+def identity(script: str, *arguments: str) -> str:
+    """Return the text that the hash in a run's name is made from."""
+    return json.dumps(parse(script, *arguments).identity(), sort_keys=True)
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return the function that asserts that arguments are refused, in the line it returns."""
+
+    def refused(script: str, *arguments: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            parse(script, *arguments)
+        assert ended.value.code == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.endswith("\n") and err.count("\n") == 1, err
+        assert "Traceback" not in err
+        return err
+
+    return refused
+
+
+# Defaults
+
+
+def test_defaults_are_those_of_the_release(script: str) -> None:
+    settings = parse(script)
+    general = {"tasks": 10, "seeds": (0,), "init": "truncated-normal"}
+    common = dict(zip(FIELDS, SETTINGS[script], strict=True))
+    for name, value in {**general, **common, **OWN.get(script, {})}.items():
+        if name in ("epochs", "steps"):
+            assert getattr(settings, name, None) == value, name
+        elif value is not None:  # unspecified: not a setting, or of no effect
+            assert getattr(settings, name) == value, name
+    assert getattr(settings, "update", "proximal") == "proximal"
+
+
+def test_shared_defaults(script: str) -> None:
+    settings = parse(script)
+    assert settings.data_dir == ROOT / "data"
+    assert settings.results_dir == ROOT / "results"
+    assert settings.device == "auto"
+    assert settings.as_released == ()
+    assert settings.fresh is False
+    assert settings.tensorboard is settings.train_examples is None
+
+
+def test_no_arguments_give_the_defaults_of_the_class(script: str) -> None:
+    assert parse(script) == settings_of(script)()
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        parse("anpyc_wo_np").tasks = 3
+
+
+# Flags
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        ("--tasks 3", "tasks", 3),
+        ("--batch-size=64", "batch_size", 64),
+        ("--learning-rate 1e-3", "learning_rate", 0.001),
+        ("--lr-decay 1", "lr_decay", 1),
+        ("--lr-decay-epochs 2.5", "lr_decay_epochs", 2.5),
+        ("--hidden 64 32", "hidden", (64, 32)),
+        ("--head single", "head", "single"),
+        ("--dropout 0", "dropout", 0),
+        ("--dropout-layers h2", "dropout_layers", "h2"),
+        ("--init fan-in-uniform", "init", "fan-in-uniform"),
+        ("--update explicit", "update", "explicit"),
+        ("--lambda 3", "strength", (3,)),
+        ("--lambda 1 3.5 0 1e2", "strength", (1, 3.5, 0, 100)),
+        ("--seeds 4", "seeds", (4,)),
+        ("--seeds 2 1 0", "seeds", (2, 1, 0)),
+        ("--train-examples 300", "train_examples", 300),
+        ("--data-dir some/where", "data_dir", Path("some/where")),
+        ("--results-dir /some/where", "results_dir", Path("/some/where")),
+        ("--device gpu", "device", "gpu"),
+        ("--fresh", "fresh", True),
+        ("--tensorboard logs", "tensorboard", Path("logs")),
+        ("--prune-percent 40", "prune_percent", 40),
+        ("--prune-decay 0.5", "prune_decay", 0.5),
+        ("--prune-step 5", "prune_step", 5),
+        ("--retrain-epochs 7", "retrain_epochs", 7),
+    ],
+)
+def test_flag_sets_its_setting_and_no_other(arguments: str, name: str, value: Any) -> None:
+    settings = parse("anpyc_wi_np", *arguments.split())
+    assert getattr(settings, name) == value
+    assert isinstance(getattr(settings, name), type(value)) or isinstance(value, int)
+    assert dataclasses.replace(settings, **{name: getattr(parse("anpyc_wi_np"), name)}) == parse(
+        "anpyc_wi_np"
+    )
+
+
+def test_methods_own_flags() -> None:
+    assert parse("si", "--xi", "0.001").xi == 0.001
+    assert parse("lwf", "--temperature", "1.5").temperature == 1.5
+    assert parse("mas", "--output", "logits").output == "logits"
+
+
+def test_scripts_lack_flags_that_make_no_sense(refused: Any) -> None:
+    for script, flag in (
+        ("anpyc_wo_np", "--prune-percent"),
+        ("anpyc_wo_np", "--xi"),
+        ("finetune", "--lambda"),
+        ("finetune", "--update"),
+        ("lwf", "--head"),
+        ("joint", "--steps"),
+    ):
+        assert flag in refused(script, flag, "1")
+
+
+def test_steps_replace_default_epochs_and_epochs_default_steps() -> None:
+    settings = parse("anpyc_wo_np", "--steps", "70")
+    assert (settings.epochs, settings.steps) == (None, 70)
+    settings = parse("anpyc_wo_np", "--epochs", "7")
+    assert (settings.epochs, settings.steps) == (7, None)
+    settings = parse("ewc", "--epochs", "7")
+    assert (settings.epochs, settings.steps) == (7, None)
+    settings = parse("ewc", "--steps", "70")
+    assert (settings.epochs, settings.steps) == (None, 70)
+
+
+def test_epochs_exclude_steps(refused: Any) -> None:
+    for script in ("anpyc_wo_np", "ewc"):
+        for arguments in (["--epochs", "3", "--steps", "4"], ["--steps", "4", "--epochs", "3"]):
+            line = refused(script, *arguments)
+            assert "--epochs" in line and "--steps" in line
+
+
+def test_epochs_alone_work_in_a_script_without_steps() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Settings(options.Settings):
+        epochs: int | None = 10
+
+    Settings.__module__ = __name__
+    assert options.parse(Settings, "", ["--epochs", "3"]).epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "examples", "steps"),
+    [
+        ("--epochs 1", 55000, 215),
+        ("--epochs 50", 55000, 50 * 215),
+        ("--epochs 1 --batch-size 64", 55000, 860),
+        ("--epochs 1 --batch-size 128", 55000, 430),
+        ("--epochs 3 --batch-size 50", 300, 21),
+        ("--epochs 3 --batch-size 50", 299, 18),
+        ("--steps 10000", 55000, 10000),
+        ("--steps 1 --batch-size 50", 300, 1),
+    ],
+)
+def test_budget(arguments: str, examples: int, steps: int) -> None:
+    for script in ("anpyc_wo_np", "ewc"):
+        assert parse(script, *arguments.split()).budget(examples) == steps
+
+
+# Defects of the release
+
+
+def test_defects_are_those_of_the_script(script: str) -> None:
+    assert set(settings_of(script).DEFECTS) == DEFECTS[script]
+
+
+def test_as_released_alone_is_every_defect_of_the_script(script: str) -> None:
+    settings = parse(script, "--as-released")
+    assert settings.as_released == settings_of(script).DEFECTS
+    assert getattr(settings, "update", None) in ("explicit", None)
+    if script in RELEASED_STRENGTH:
+        assert settings.strength == RELEASED_STRENGTH[script]
+    for number in range(1, 20):
+        assert settings.released(f"D{number}") == (f"D{number}" in DEFECTS[script])
+
+
+def test_as_released_names_single_defects() -> None:
+    settings = parse("anpyc_wo_np", "--as-released", "D1", "D3")
+    assert settings.as_released == ("D1", "D3")
+    assert settings.released("D1") and settings.released("D3")
+    assert not settings.released("D2") and not settings.released("D16")
+    assert settings.update == "proximal"
+
+
+def test_defect_changes_a_default() -> None:
+    assert parse("anpyc_wo_np", "--as-released", "D16").update == "explicit"
+    assert parse("ewc", "--as-released", "D4").strength == (15,)
+
+
+def test_what_is_given_overrides_a_defects_default() -> None:
+    assert parse("anpyc_wo_np", "--as-released", "D16", "--update", "explicit").update == "explicit"
+    assert parse("ewc", "--as-released", "--lambda", "3").strength == (3,)
+
+
+def test_defect_and_its_opposite_contradict_each_other(refused: Any) -> None:
+    for arguments in ("--as-released", "--as-released D16"):
+        line = refused("anpyc_wo_np", *arguments.split(), "--update", "proximal")
+        assert "D16" in line and "--update" in line
+
+
+def test_unknown_defect_is_refused_and_the_known_are_named(refused: Any) -> None:
+    for defect in ("D99", "D10", "d1", "1"):
+        line = refused("anpyc_wo_np", "--as-released", "D1", defect)
+        assert "--as-released" in line and defect in line
+        assert all(known in line for known in DEFECTS["anpyc_wo_np"])
+
+
+def test_script_without_defects_refuses_as_released(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options.parse(options.Settings, "", ["--as-released"])
+    assert ended.value.code == 2
+    assert "--as-released" in capsys.readouterr().err
+
+
+# What identifies a run
+
+
+def other_value(field: dataclasses.Field[Any], known: options.Option, settings: Any) -> Any:
+    """Return an allowed value of a field other than that of the settings."""
+    value = getattr(settings, field.name)
+    if field.name == "as_released":
+        return tuple(defect for defect in settings.DEFECTS if defect != "D16")[:1]
+    if known.choices:
+        return next(choice for choice in known.choices if choice != value)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, tuple):
+        return tuple(one + 1 for one in value)
+    if value is None:
+        return Path("other") if field.name == "tensorboard" else 7
+    return value / "other" if isinstance(value, Path) else value / 2 or 0.25
+
+
+def test_identity_is_everything_that_changes_numbers(script: str) -> None:
+    settings = parse(script)
+    known = options.options_of(type(settings))
+    for field in dataclasses.fields(settings):
+        changes = {field.name: other_value(field, known[field.name], settings)}
+        if {"epochs", "steps"} <= known.keys() and field.name in ("epochs", "steps"):
+            changes = {"epochs": None, "steps": None, field.name: 7}
+        changed = dataclasses.replace(settings, **changes)
+        assert changed != settings, field.name
+        same = changed.identity() == settings.identity()
+        assert same == (field.name in NOT_IN_IDENTITY), field.name
+
+
+def test_identity_is_json(script: str) -> None:
+    identity = parse(script, "--as-released").identity()
+    assert json.loads(json.dumps(identity)) == identity
+
+
+def test_defaults_that_are_typed_out_are_the_same_run(script: str) -> None:
+    settings = parse(script)
+    typed = []
+    for name, known in options.options_of(type(settings)).items():
+        value = getattr(settings, name)
+        if value is None or value is False or value == ():
+            continue
+        values = value if isinstance(value, tuple) else (value,)
+        typed += [options.flag(name, known), *map(str, values)]
+    assert parse(script, *typed) == settings
+    # With a further setting, which puts the hash of them all into the name.
+    assert identity(script, "--train-examples", "300") == identity(
+        script, *typed, "--train-examples", "300"
+    )
+
+
+def test_the_order_in_which_defects_are_named_is_no_matter() -> None:
+    expected = identity("anpyc_wo_np", "--as-released", "D1", "D3")
+    assert identity("anpyc_wo_np", "--as-released", "D3", "D1") == expected
+    assert identity("anpyc_wo_np", "--as-released", "D1", "D3", "D1") == expected
+    every = sorted(DEFECTS["anpyc_wo_np"])
+    expected = identity("anpyc_wo_np", "--as-released")
+    assert identity("anpyc_wo_np", "--as-released", *every) == expected
+
+
+def test_minus_zero_is_the_same_run_as_zero() -> None:
+    names = [
+        results.run_name(parse("anpyc_wo_np", "--lambda", zero).strength[0], 0)
+        for zero in ("0", "-0", "0.0", "-0.0")
+    ]
+    assert names == ["lambda0_seed0"] * 4
+
+
+# Help
+
+
+def shown(value: Any) -> str:
+    """Return a default as the help is to state it."""
+    if value is None or value is False or value == ():
+        return "no"
+    if isinstance(value, tuple):
+        return " ".join(map(shown, value))
+    if isinstance(value, Path):
+        return str(value.relative_to(ROOT))
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def test_help_states_every_flag_with_its_default(
+    script: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")  # no flag's help is broken into lines
+    cls, doc = settings_of(script), importlib.import_module(script).__doc__
+    with pytest.raises(SystemExit) as ended:
+        options.parse(cls, doc, ["--help"])
+    out, err = capsys.readouterr()
+    assert (ended.value.code, err) == (0, "")
+    assert doc in out
+    for name, known in options.options_of(cls).items():
+        line = help_of(options.flag(name, known), out)
+        assert f"[{shown(getattr(cls(), name))}]" in line
+        assert known.help in line
+        assert all(choice in line for choice in known.choices)
+        for defect, value in known.released.items():
+            assert (f"[with {defect}: {shown(value)}]" in line) == (defect in cls.DEFECTS)
+    for defect in cls.DEFECTS:
+        assert re.search(rf"\b{defect}\b", help_of("--as-released", out))
+
+
+def help_of(flag: str, text: str) -> str:
+    """Return the one entry of a flag, which takes a second line if the flag is long."""
+    (entry,) = re.findall(rf"^  {flag}(?:[ \n].*(?:\n    .*)*)?$", text, flags=re.MULTILINE)
+    return " ".join(entry.split())
+
+
+def test_help_states_the_default_that_a_defect_brings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit):
+        parse("anpyc_wo_np", "--help")
+    entry = help_of("--update", capsys.readouterr().out)
+    assert "[proximal] [with D16: explicit]" in entry
+
+
+def test_help_takes_a_percent_sign() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Settings(options.Settings):
+        share: int = options.option(5, "100 % of %s")
+
+    Settings.__module__ = __name__
+    with pytest.raises(SystemExit) as ended:
+        options.parse(Settings, "", ["--help"])
+    assert ended.value.code == 0
+
+
+# Bad values
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--tasks 0",
+        "--tasks -1",
+        "--tasks 1.5",
+        "--tasks x",
+        "--tasks nan",
+        "--tasks",
+        "--epochs 0",
+        "--epochs 1.5",
+        "--steps 0",
+        "--steps -10",
+        "--batch-size 0",
+        "--batch-size 1e2",
+        "--learning-rate 0",
+        "--learning-rate -0.1",
+        "--learning-rate nan",
+        "--learning-rate inf",
+        "--learning-rate 0,1",
+        "--lr-decay 0",
+        "--lr-decay 2",
+        "--lr-decay nan",
+        "--lr-decay-epochs 0",
+        "--lr-decay-epochs inf",
+        "--hidden 64",
+        "--hidden 64 0",
+        "--hidden 64 32 16",
+        "--hidden 64 x",
+        "--head both",
+        "--dropout 1",
+        "--dropout -0.1",
+        "--dropout nan",
+        "--dropout-layers h1",
+        "--init zeros",
+        "--update implicit",
+        "--lambda -1",
+        "--lambda nan",
+        "--lambda inf",
+        "--lambda -inf",
+        "--lambda 1e999",
+        "--lambda 3 1 3.0",
+        "--lambda 1,3",
+        "--lambda",
+        "--seeds -1",
+        "--seeds 0 1 0",
+        "--seeds 2147483648",
+        "--seeds 0.5",
+        "--seeds",
+        "--train-examples 0",
+        "--device tpu",
+        "--device",
+        "--data-dir",
+        "--as-released D99",
+        "--fresh=yes",
+        "--prune-percent 101",
+        "--prune-percent -1",
+        "--prune-percent 12.5",
+        "--prune-decay 1.5",
+        "--prune-decay nan",
+        "--prune-step 0",
+        "--prune-step 101",
+        "--retrain-epochs 0",
+        "--unknown",
+        "--unknown 3",
+        "--epoch 3",  # no abbreviations
+        "--lam 3",
+        "--res /tmp",
+        "-t 3",
+    ],
+)
+def test_bad_value_is_refused_in_one_line_that_names_the_flag(refused: Any, arguments: str) -> None:
+    flag, *_ = re.split("[ =]", arguments)
+    assert flag in refused("anpyc_wi_np", *arguments.split())
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [("si", "--xi 0"), ("lwf", "--temperature 0"), ("mas", "--output images")],
+)
+def test_bad_value_of_a_methods_own_flag_is_refused(
+    refused: Any, script: str, arguments: str
+) -> None:
+    assert arguments.split()[0] in refused(script, *arguments.split())
+
+
+@pytest.mark.parametrize("arguments", [["3"], ["--tasks", "3", "4"], [""], ["--bad\nflag"]])
+def test_stray_argument_is_refused_in_one_line(refused: Any, arguments: list[str]) -> None:
+    refused("anpyc_wo_np", *arguments)
+
+
+def test_bad_value_is_refused_in_python_too() -> None:
+    cls: Any = settings_of("anpyc_wo_np")
+    for values in (
+        {"tasks": 0},
+        {"hidden": (64,)},
+        {"strength": ()},
+        {"seeds": ()},
+        {"steps": 5},  # beside the default epochs
+        {"as_released": ("D10",)},
+        {"head": "both"},
+    ):
+        with pytest.raises(options.UsageError):
+            cls(**values)
