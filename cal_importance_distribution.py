@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from common import (
+    consolidation,
     data,
     distribution,
     experiment,
@@ -109,7 +110,7 @@ def run(
             values, signed = measure(settings, net, task, seed)
             for name, array in zip(NAMES, signed, strict=True):
                 progress.arrays[f"signed_{name}"] = array
-            progress.details.update(importance={"before": distribution.describe(values)}, path=[])
+            progress.details.update(importance={"before": described(values)}, path=[])
             progress.arrays.update({f"before_{name}": array for name, array in values.items()})
         else:
             accuracy = {"accuracy": test, "validation_accuracy": validation}
@@ -117,7 +118,7 @@ def run(
             step = {"percent": path[number - 1], **accuracy, **shares}
             progress.details["path"] = [*progress.details["path"][: number - 1], step]
     values, _ = measure(settings, net, task, seed)
-    progress.details["importance"]["after"] = distribution.describe(values)
+    progress.details["importance"]["after"] = described(values)
     progress.arrays.update({f"after_{name}": array for name, array in values.items()})
     return progress.matrix()
 
@@ -133,20 +134,15 @@ def measure(
     arguments = {"permutation": task.permutation, "batch_size": 100}
     used = "all-but-last" if settings.released("D3") else "all"
     images = task.train.images
-    first = settings.released("D4")
-    # As released every tensor draws its own labels (D4).
-    fisher = [
-        importance.fisher_importance(
-            net,
-            0,
-            images,
-            (seed, place if first else 0),
-            [weights],
-            used="first" if first else used,
-            **arguments,
-        )[0]
-        for place, weights in enumerate(net.trunk)
-    ]
+    if settings.released("D4"):  # one image a batch, and every tensor draws its own labels
+        fisher = [
+            importance.fisher_importance(
+                net, 0, images, (seed, place), [weights], used="first", **arguments
+            )[0]
+            for place, weights in enumerate(net.trunk)
+        ]
+    else:
+        fisher = importance.fisher_importance(net, 0, images, (seed, 0), used=used, **arguments)
     mas = importance.mas_importance(
         net, 0, images, per_image=not settings.released("D6"), used=used, **arguments
     )
@@ -154,6 +150,14 @@ def measure(
     clipped = [np.maximum(values, 0) for values in signed]
     flat = [np.concatenate([np.ravel(one) for one in values]) for values in (fisher, mas, clipped)]
     return dict(zip(MEASURES, flat, strict=True)), [values.numpy() for values in signed]
+
+
+def described(values: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Returns the statistics of all measures; a network that died has none."""
+    try:
+        return distribution.describe(values)
+    except ValueError as error:
+        raise consolidation.Diverged(f"an importance is 0 everywhere ({error})") from error
 
 
 def report(

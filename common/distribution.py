@@ -31,7 +31,11 @@ def describe(values: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
     Returns:
         Of each measure: kurtosis (excess, biased), skewness (biased), zeros (share of exact
         zeros), highest value, unit (counts of the min-max normalised values in 1,000 bins of
-        [0, 1]) and decades (counts in five bins a decade from 1e-20 to 1e5).
+        [0, 1]) and decades (counts of the values above 0 in five bins a decade from 1e-20 to 1e5;
+        what is beyond counts in the outermost bins).
+
+    Raises:
+        ValueError: the values of a measure are all the same.
     """
     return {
         name: {
@@ -40,7 +44,7 @@ def describe(values: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
             "zeros": float(np.mean(array == 0)),
             "highest": float(array.max()),
             "unit": np.histogram(_normalised(array), UNIT_EDGES)[0].tolist(),
-            "decades": np.histogram(array, DECADE_EDGES)[0].tolist(),
+            "decades": np.histogram(_within(array[array > 0]), DECADE_EDGES)[0].tolist(),
         }
         for name, array in values.items()
     }
@@ -158,6 +162,11 @@ def draw(results: Sequence[Mapping[str, Any]], published: Published, stem: Path)
     }
     paths.append(plots.pruning_path(percents, curves, path("path"), f"Pruning path, {of}"))
     return paths
+
+
+def _within(positive: Array) -> Array:
+    """Moves values beyond the decades' edges onto them."""
+    return np.clip(positive, DECADE_EDGES[0], DECADE_EDGES[-1])
 
 
 def _normalised(array: Array) -> Array:

@@ -403,7 +403,7 @@ def _run_grid(
         run_name = results.run_name(strength, seed) + suffix
         files = results.RunFiles(folder, run_name, label)
         with files.lock(display.say):
-            if settings.fresh:
+            if settings.fresh and not getattr(settings, "plot_only", False):
                 files.discard()
             result = files.read()
             if result is not None:
@@ -425,6 +425,11 @@ def _run_grid(
                     display.say(f"{left} runs are left; at this pace they take {text}")
         finished.append(result)
     report(settings, finished, folder, suffix, display)
+    for strength, seed in grid:
+        path = folder / f"{results.run_name(strength, seed)}{suffix}.json"
+        for written in (path, path.with_suffix(".npz")):
+            if written.exists():
+                display.say(f"  {written}")
     return 3 if any(result["status"] == "diverged" for result in finished) else 0
 
 
@@ -514,7 +519,7 @@ def accuracy_report(
     suffix: str,
     display: Display,
 ) -> None:
-    """Prints the table over λ and seeds, draws the figures, and says where everything is.
+    """Prints the table over λ and seeds, draws the figures and says where they are.
 
     Args:
         settings: of the script.
@@ -556,9 +561,6 @@ def accuracy_report(
     title = f"percent; the best λ by {by} accuracy has a *" if len(strengths) > 1 else "percent"
     display.table(title, header, rows)
 
-    for result in finished:
-        run_name = results.run_name(result["lambda"], result["seed"]) + suffix
-        display.say(f"  {folder / run_name}.json")
     chosen = [r for r in finished if r["lambda"] == best and r["status"] == "finished"]
     if not chosen:
         return

@@ -207,6 +207,6 @@ def _centred(values: npt.ArrayLike) -> tuple[FloatArray, float]:
     flat = _vector(np.ravel(values), "values")
     centred = flat - flat.mean()
     variance = float((centred**2).mean())
-    if variance == 0:
+    if flat.min() == flat.max():
         raise ValueError("the moments of a constant are not defined")
     return centred, variance

@@ -72,26 +72,24 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_arguments(tiny_data: Path) -> Callable[[str], list[str]]:
-    """Return the function that gives a script's arguments for a tiny run; later ones override."""
+def tiny_arguments(tiny_data: Path) -> dict[str, list[str]]:
+    """Return every script's arguments for a tiny run; later ones override them."""
+    from common import options
 
-    def arguments(script: str) -> list[str]:
-        from common import options
-
-        cls = importlib.import_module(script).Settings
-        known = options.options_of(cls)
-        arguments = ["--data-dir", str(tiny_data), *EXTRA.get(script, [])]
+    arguments = {}
+    # All of them now, since modules that load lazily must not do so in several threads at once.
+    for script in SCRIPTS:
+        known = options.options_of(importlib.import_module(script).Settings)
+        arguments[script] = ["--data-dir", str(tiny_data), *EXTRA.get(script, [])]
         for name, value in TINY.items():
             if name in known:
-                arguments += [options.flag(name, known[name]), *value.split()]
-        return arguments
-
+                arguments[script] += [options.flag(name, known[name]), *value.split()]
     return arguments
 
 
 @pytest.fixture(scope="session")
 def start_script(
-    tiny_arguments: Callable[[str], list[str]], tmp_path_factory: pytest.TempPathFactory
+    tiny_arguments: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., subprocess.Popen[str]]:
     """Return the function that starts a script as a process of its own, on the tiny data.
 
@@ -111,7 +109,7 @@ def start_script(
         environment.pop("PYTHONPATH", None)
         if not tensorflow:
             environment["PYTHONPATH"] = str(without)
-        flags = [*tiny_arguments(script), *map(str, arguments)]
+        flags = [*tiny_arguments[script], *map(str, arguments)]
         return subprocess.Popen(
             [sys.executable, str(ROOT / f"{script}.py"), *flags],
             stdin=subprocess.DEVNULL,
@@ -148,7 +146,7 @@ def run_script(start_script: Callable[..., subprocess.Popen[str]]) -> Callable[.
 
 
 @pytest.fixture(scope="session")
-def call_script(tiny_arguments: Callable[[str], list[str]]) -> Callable[..., Ended]:
+def call_script(tiny_arguments: dict[str, list[str]]) -> Callable[..., Ended]:
     """Return the function that runs a script within this process, which saves seconds.
 
     Its arguments: the script; flags; `out`, to which it writes its output. What a script's `main`
@@ -160,7 +158,7 @@ def call_script(tiny_arguments: Callable[[str], list[str]]) -> Callable[..., End
 
         module = importlib.import_module(script)
         own_report = [module.report] if hasattr(module, "report") else []
-        flags = [*tiny_arguments(script), *map(str, arguments)]
+        flags = [*tiny_arguments[script], *map(str, arguments)]
         out, err = out or io.StringIO(), io.StringIO()
         with (
             pytest.MonkeyPatch.context() as patch,

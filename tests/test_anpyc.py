@@ -225,6 +225,21 @@ def test_with_a_single_head_the_head_is_consolidated_too() -> None:
     assert seen.matrix.shape == (3, 3)
 
 
+@both
+def test_no_two_random_draws_of_a_run_share_a_seed(script, monkeypatch) -> None:
+    seed_of, keys = network.stateless_seed, []
+
+    def stateless_seed(*key: int) -> np.ndarray:
+        keys.append(tuple(key))
+        return seed_of(*key)
+
+    monkeypatch.setattr(network, "stateless_seed", stateless_seed)
+    run(script, *{"D1", "D2"}.intersection(script.Settings.DEFECTS))
+    used = [tuple(seed_of(*key)) for key in keys if len(key) > 1]  # with one key nothing is drawn
+    assert len(used) > 20
+    assert len(set(used)) == len(used)
+
+
 # With pruning
 
 

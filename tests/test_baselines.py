@@ -244,7 +244,9 @@ def used_images(defects: Sequence[str], batch: int) -> np.ndarray:
 
 def drawn_labels(theta: Sequence[np.ndarray], task: data.Task, key: Sequence[int]) -> list[int]:
     """Returns a label for each image, drawn from the model's own output."""
-    noise = tf.random.stateless_uniform([TRAIN], network.stateless_seed(*key)).numpy()
+    noise = tf.random.stateless_uniform(
+        [TRAIN], network.stateless_seed(*key, network.LABELS)
+    ).numpy()
     drawn = []
     for x, u in zip(oracles.pixels_of(task), noise, strict=True):
         p = oracles.softmax(oracles.layers(theta, x)[2])
