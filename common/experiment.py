@@ -96,7 +96,8 @@ class Progress:
         stored = None
         if self._files:
             try:
-                stored = self._files.load_checkpoint()
+                shapes = {name: tuple(v.shape) for name, v in self._state.items()}
+                stored = self._files.load_checkpoint(shapes)
             except results.ResultError as error:
                 self._say(f"{error}; starting this run from the beginning")
         if stored:
@@ -304,13 +305,16 @@ def main(
     name = Path(script).stem
     settings = options.parse(cls, description)
     try:
-        folder = _writable(settings.results_dir / name)
+        folder = _writable(settings.results_dir / name, "--results-dir")
+        if settings.tensorboard:
+            _writable(settings.tensorboard, "--tensorboard")
         dataset = data.load_mnist(settings.data_dir)
         if settings.train_examples is not None:
             dataset = dataset.first(settings.train_examples)
         sys.exit(_run_grid(name, folder, settings, run, dataset, report or accuracy_report))
     except KeyboardInterrupt:
-        text = "interrupted; the same command continues after the last finished epoch"
+        text = "the same command continues after the last finished epoch"
+        text = "interrupted; " + ("without --fresh, " if settings.fresh else "") + text
         print(f"\n{name}: {text}", file=sys.stderr)
         sys.exit(130)
     except (data.DataError, options.UsageError, results.ResultError) as error:
@@ -321,15 +325,15 @@ def main(
     sys.exit(2)
 
 
-def _writable(folder: Path) -> Path:
-    """Makes a folder for results, and tries to write there."""
+def _writable(folder: Path, flag: str) -> Path:
+    """Makes the folder of a flag, and tries to write there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError as error:
         raise options.UsageError(
-            f"cannot write results to {folder}: {error.strerror}; choose another --results-dir"
+            f"cannot write to {folder}: {error.strerror}; choose another folder with {flag}"
         ) from error
 
 

@@ -186,8 +186,13 @@ class RunFiles:
             np.savez(file, **content)
         os.replace(temporary, self._checkpoint)
 
-    def load_checkpoint(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]] | None:
+    def load_checkpoint(
+        self, shapes: Mapping[str, tuple[int, ...]] | None = None
+    ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]] | None:
         """Returns what `save_checkpoint` stored, None if there is nothing.
+
+        Args:
+            shapes: of arrays that have to be there; None for no such demand.
 
         Raises:
             ResultError: the checkpoint is damaged, or is not this run's.
@@ -202,6 +207,8 @@ class RunFiles:
             raise ResultError(f"{self._checkpoint} is damaged ({type(error).__name__})") from error
         if content.get("label") != self.label:
             raise ResultError(f"{self._checkpoint} is of another run")
+        if any(n not in arrays or arrays[n].shape != s for n, s in (shapes or {}).items()):
+            raise ResultError(f"{self._checkpoint} does not hold the state of this run")
         return content["position"], arrays
 
     def finish(self, result: Mapping[str, Any]) -> None:
