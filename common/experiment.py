@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import platform
 import sys
 import tempfile
@@ -337,6 +338,23 @@ def _writable(folder: Path, flag: str) -> Path:
         ) from error
 
 
+@contextlib.contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Keeps what native libraries write to standard error away from the terminal.
+
+    TensorFlow's own libraries do so while they are loaded, before any log level counts.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
 def set_up_device(wanted: str) -> str:
     """Makes TensorFlow use a device from now on, and returns its name.
 
@@ -369,15 +387,16 @@ def _run_grid(
     report: Report,
 ) -> int:
     """Does every run of the grid that is not done yet, and reports; returns the exit status."""
-    import tensorflow as tf
-
     if settings.batch_size > len(dataset.train.labels):
         raise options.UsageError(
             f"--batch-size {settings.batch_size} is more than the {len(dataset.train.labels)} "
             "training images"
         )
-    device = set_up_device(settings.device)
-    dataset = dataset.convert(tf.constant)
+    with _silent_libraries():
+        import tensorflow as tf
+
+        device = set_up_device(settings.device)
+        dataset = dataset.convert(tf.constant)
     tasks = data.permuted_tasks(dataset, settings.tasks)
     identity = {**settings.identity(), "data": dataset.checksum}
     default = {**type(settings)().identity(), "data": data.SHIPPED_CHECKSUM}
