@@ -166,9 +166,9 @@ class RunFiles:
         return self._folder / "state.npz"
 
     def discard(self) -> None:
-        """Removes the result and the checkpoint (call it while holding the lock)."""
-        self._checkpoint.unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
+        """Removes the result, its arrays and the checkpoint (call it while holding the lock)."""
+        for path in (self._checkpoint, self.path.with_suffix(".npz"), self.path):
+            path.unlink(missing_ok=True)
 
     def save_checkpoint(
         self, position: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]

@@ -1,7 +1,10 @@
 """On real MNIST, on equal terms: every method forgets less than fine-tuning, less than joint.
 
 A small form of the comparison: four tasks of 20,000 images, two epochs each. Without dropout: with
-it, so short a training forgets next to nothing even unprotected (0.4 points on validation data).
+it, so short a training forgets next to nothing even unprotected (half a point on validation data).
+
+One seed: EWC's margin over fine-tuning when this was written, 1.81 against 1.84 points, is noise;
+the others forget 1.2 to 1.5 points.
 """
 
 from __future__ import annotations
