@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import io
 import os
 import platform
 import sys
@@ -304,6 +305,7 @@ def main(
         report: shows and draws the results of all runs; None for accuracies over λ and seeds.
     """
     name = Path(script).stem
+    _usable_streams()
     settings = options.parse(cls, description)
     try:
         folder = _writable(settings.results_dir / name, "--results-dir")
@@ -324,6 +326,16 @@ def main(
         text = f"{error.filename or 'a file'}: {error.strerror or error}; finished results are safe"
     print(f"{name}: error: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def _usable_streams() -> None:
+    """Lets a script print where a stream is closed, or its encoding has no λ."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (stays open; takes its number)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _writable(folder: Path, flag: str) -> Path:
@@ -409,12 +421,13 @@ def _run_grid(
     display.say("  " + ", ".join(f"{key} {_plain(value)}" for key, value in shown.items()))
     display.say(f"  as released: {' '.join(settings.as_released) or 'nothing'}")
     grid = [(strength, seed) for strength in strengths for seed in settings.seeds]
+    names = [results.run_name(strength, seed) + suffix for strength, seed in grid]
     if len(grid) > 1:
         display.say(f"{len(grid)} runs, λ x seeds: {len(strengths)} x {len(settings.seeds)}")
 
     finished: list[dict[str, Any]] = []
-    computed: list[float] = []
-    for place, (strength, seed) in enumerate(grid):
+    computed = 0
+    for place, ((strength, seed), run_name) in enumerate(zip(grid, names, strict=True)):
         title = f"seed {seed}" if strength is None else f"λ {results.number(strength)}, seed {seed}"
         label = {
             "script": name,
@@ -423,7 +436,6 @@ def _run_grid(
             "lambda": strength,
             "seed": seed,
         }
-        run_name = results.run_name(strength, seed) + suffix
         files = results.RunFiles(folder, run_name, label)
         with files.lock(display.say):
             if settings.fresh and not getattr(settings, "plot_only", False):
@@ -435,21 +447,21 @@ def _run_grid(
                 raise results.ResultError(f"{files.path} is missing; run without --plot-only")
             else:
                 display.say(f"{title}:")
-                began = time.monotonic()
                 arguments: dict[str, Any] = {"seed": seed}
                 if strength is not None:
                     arguments["strength"] = strength
                 with display.run(f"{name}/{run_name}"):
                     result = _one_run(name, settings, run, tasks, files, display, arguments, device)
-                computed.append(time.monotonic() - began)
-                left = len(grid) - place - 1
-                if left and len(computed) == 1:
-                    text = _duration(left * computed[0])
+                computed += 1
+                later = [folder / f"{one}.json" for one in names[place + 1 :]]
+                left = sum(settings.fresh or not path.exists() for path in later)
+                if left and computed == 1:
+                    text = _duration(left * result["seconds"])
                     display.say(f"{left} runs are left; at this pace they take {text}")
         finished.append(result)
     report(settings, finished, folder, suffix, display)
-    for strength, seed in grid:
-        path = folder / f"{results.run_name(strength, seed)}{suffix}.json"
+    for run_name in names:
+        path = folder / f"{run_name}.json"
         for written in (path, path.with_suffix(".npz")):
             if written.exists():
                 display.say(f"  {written}")
@@ -502,10 +514,7 @@ def _one_run(
         "device": device,
     }
     result["date"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    if progress.arrays:
-        arrays: dict[str, Any] = dict(progress.arrays)
-        np.savez_compressed(files.path.with_suffix(".npz"), **arrays)
-    files.finish(result)
+    files.finish(result, progress.arrays)
     return {**files.label, **result}
 
 

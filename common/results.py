@@ -39,6 +39,7 @@ import numpy as np
 import numpy.typing as npt
 
 SCHEMA = 1
+_ALWAYS = ("status", "accuracy", "validation_accuracy", "metrics", "seconds")
 
 
 class ResultError(ValueError):
@@ -122,6 +123,12 @@ class RunFiles:
                 f"{self.path} is of another run ({', '.join(different)} differ); move it away or "
                 "recompute it with --fresh"
             )
+        missing = [key for key in _ALWAYS if key not in result]
+        if missing:
+            raise ResultError(
+                f"{self.path} is incomplete (no {', '.join(missing)}); move it away or recompute "
+                "it with --fresh"
+            )
         return dict(result)
 
     @contextlib.contextmanager
@@ -180,11 +187,7 @@ class RunFiles:
             arrays: by name.
         """
         text = json.dumps({"label": self.label, "position": position})
-        temporary = self._folder / "state.npz.new"
-        with temporary.open("wb") as file:
-            content: dict[str, Any] = {**arrays, "position": np.array(text)}
-            np.savez(file, **content)
-        os.replace(temporary, self._checkpoint)
+        self._save(self._checkpoint, np.savez, {**arrays, "position": np.array(text)})
 
     def load_checkpoint(
         self, shapes: Mapping[str, tuple[int, ...]] | None = None
@@ -211,11 +214,25 @@ class RunFiles:
             raise ResultError(f"{self._checkpoint} does not hold the state of this run")
         return content["position"], arrays
 
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Writes the result and removes the checkpoint.
+    def _save(
+        self, path: Path, save: Callable[..., None], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        """Writes arrays whole or not at all, by way of a file in the folder of the checkpoint."""
+        temporary = self._folder / f"{path.name}.new"
+        with temporary.open("wb") as file:
+            save(file, **arrays)
+        os.replace(temporary, path)
+
+    def finish(
+        self, result: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]] | None = None
+    ) -> None:
+        """Writes the result, and arrays beside it, and removes the checkpoint.
 
         Args:
             result: what is not in the label.
+            arrays: by name; None or empty for none.
         """
+        if arrays:
+            self._save(self.path.with_suffix(".npz"), np.savez_compressed, arrays)
         write_json(self.path, {**self.label, **result})
         self._checkpoint.unlink(missing_ok=True)

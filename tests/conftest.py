@@ -93,7 +93,8 @@ def start_script(
 ) -> Callable[..., subprocess.Popen[str]]:
     """Return the function that starts a script as a process of its own, on the tiny data.
 
-    Its arguments: the script; working directory; further flags; `tensorflow`, whether there is one.
+    Its arguments: the script; working directory; further flags; `tensorflow`, whether there is one;
+    `closed`, numbers of closed streams; `encoding` of the others.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under nohup or "&": not for children
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -103,22 +104,32 @@ def start_script(
     compiled = f"--tf_xla_persistent_cache_directory={tmp_path_factory.mktemp('compiled')}"
 
     def start(
-        script: str, cwd: Path, *arguments: object, tensorflow: bool = True
+        script: str,
+        cwd: Path,
+        *arguments: object,
+        tensorflow: bool = True,
+        closed: tuple[int, ...] = (),
+        encoding: str = "utf-8",
     ) -> subprocess.Popen[str]:
         environment = {**os.environ, "TF_XLA_FLAGS": compiled, "COLUMNS": "80"}
         environment.pop("PYTHONPATH", None)
         if not tensorflow:
             environment["PYTHONPATH"] = str(without)
+        environment["PYTHONIOENCODING"] = encoding
         flags = [*tiny_arguments[script], *map(str, arguments)]
+        command = [sys.executable, str(ROOT / f"{script}.py"), *flags]
+        if closed:
+            closing = " ".join(f"{number}>&-" for number in closed)
+            command = ["sh", "-c", f'exec "$@" {closing}', "sh", *command]
         return subprocess.Popen(
-            [sys.executable, str(ROOT / f"{script}.py"), *flags],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,
             env=environment,
             text=True,
-            encoding="utf-8",
+            encoding=encoding,
         )
 
     return start

@@ -7,11 +7,13 @@ process is the point, several are started early and run beside the other tests.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import gzip
 import importlib
 import io
 import json
+import os
 import random
 import re
 import shutil
@@ -566,6 +568,8 @@ def test_grid_makes_every_run_and_names_the_best_strength(call_script: Run, tmp_
         assert name.startswith(f"lambda{result['lambda']:g}_seed{result['seed']}-")
     assert re.search(r"^4 runs\b", ended.out, flags=re.MULTILINE)
     assert "3 runs are left" in ended.out
+    again = call_script("anpyc_wo_np", *flags, "--seeds", "2", "0", "1")
+    assert "1 runs are left" in again.out  # four of the other five are stored
     means = {
         strength: np.mean(
             [r["validation_accuracy"][-1] for r in found.values() if r["lambda"] == strength]
@@ -696,6 +700,83 @@ def test_divergence_without_a_strength_blames_the_learning_rate(
 
 
 # Bad surroundings
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, what: str, wanted: int) -> None:
+    """Let the disk be full from the wanted checkpoint on, or when the result is written."""
+    count = 0
+    module, name = (np, "savez") if what == "checkpoint" else (os, "fsync")
+    original = getattr(module, name)
+
+    def fail_in_the_end(file: Any, **arrays: Any) -> None:
+        nonlocal count
+        count += 1
+        if count >= wanted:
+            if what == "checkpoint":
+                file.write(b"what fitted")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(file, **arrays)
+
+    monkeypatch.setattr(module, name, fail_in_the_end)
+
+
+@pytest.mark.parametrize(("what", "wanted"), [("checkpoint", 1), ("checkpoint", 4), ("result", 1)])
+def test_full_disk_is_told_and_the_same_command_goes_on_afterwards(
+    what: str,
+    wanted: int,
+    call_script: Run,
+    first_runs: Callable[[str], FirstRun],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    other = ["--results-dir", tmp_path, "--seeds", "1"]
+    assert call_script("anpyc_wo_np", *other).status == 0
+    before = snapshot(tmp_path)
+    with monkeypatch.context() as patch:
+        full_disk(patch, what, wanted)
+        ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert_refused(ended, "No space left on device", "finished results are safe")
+    assert before.items() <= snapshot(tmp_path).items()
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    assert ("continuing after" in ended.out) == ((what, wanted) != ("checkpoint", 1))
+    expected = first_runs("anpyc_wo_np").result
+    (name,) = (path.name for path in first_runs("anpyc_wo_np").folder.rglob("*.json"))
+    assert numbers(stored(tmp_path)[name]) == numbers(expected)
+
+
+@pytest.mark.parametrize("wanted", [1, 4])
+def test_results_folder_removed_under_way_is_told(
+    wanted: int, call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    count = 0
+    replace = os.replace
+
+    def remove_then_replace(source: Any, target: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == wanted:
+            shutil.rmtree(tmp_path / "results")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", remove_then_replace)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path / "results")
+    assert_refused(ended, "No such file", str(tmp_path / "results"))
+    assert stored(tmp_path) == {}
+
+
+def test_closed_streams_and_poor_encodings_do_not_stop_a_run(
+    start_script: Run, first_runs: Callable[[str], FirstRun], tmp_path: Path
+) -> None:
+    flags = ["--results-dir", tmp_path / "results"]
+    with start_script("anpyc_wo_np", tmp_path, *flags, closed=(1, 2), encoding="latin-1") as run:
+        run.communicate(timeout=600)
+    assert run.returncode == 0
+    assert numbers(only(tmp_path)) == numbers(first_runs("anpyc_wo_np").result)
+    with start_script("anpyc_wo_np", tmp_path, *flags, encoding="ascii") as run:
+        out, err = run.communicate(timeout=600)
+    assert (run.returncode, err) == (0, "")
+    assert "done before" in out and "? 3, seed 0" in out  # no λ in ASCII
 
 
 @pytest.fixture

@@ -74,3 +74,25 @@ def test_importance_statistics(released: bool, name: str) -> None:
         for kind in ("kurtosis", "skewness"):
             for mean, std in distribution.statistics(results, kind)[measure]:
                 assert f"| {mean:.2f} ± {std:.2f} |" in line
+
+
+BENCHMARK = json.loads((ROOT / "results/benchmark.json").read_text(encoding="utf-8"))
+
+
+def quoted(ratio: dict[str, float]) -> str:
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+
+@pytest.mark.parametrize("script", BENCHMARK["steps"])
+def test_speed_of_a_step(script: str) -> None:
+    ratios = BENCHMARK["steps"][script]["ratios"]
+    cells = " | ".join(quoted(ratios[name]) for name in ("session", "fit", "eager", "limit"))
+    assert f"| `{script}` | {cells} |" == row("## Speed and scale", f"| `{script}` |")
+
+
+def test_speed_of_everything_else() -> None:
+    table = README.split("| what | time | relative to |", 1)[1].split("\n\n", 1)[0]
+    for part in ("passes", "start-up", "throughput"):
+        for name, one in BENCHMARK[part].items():
+            if name != one["to"]:
+                assert f"| {quoted(one['ratio'])} |" in table, name

@@ -29,7 +29,14 @@ LABEL = {
     "lambda": 0.5,
     "seed": 3,
 }
-RESULT = {"status": "finished", "accuracy": [[0.5], [0.25, 1 / 3]], "seconds": 1.5}
+ROWS = [[0.5], [0.25, 1 / 3]]
+RESULT = {
+    "status": "finished",
+    "accuracy": ROWS,
+    "validation_accuracy": ROWS,
+    "metrics": {"ACC": 0.25},
+    "seconds": 1.5,
+}
 
 
 @pytest.fixture
@@ -175,6 +182,39 @@ def test_file_that_is_no_result_is_refused(files: RunFiles, content: bytes) -> N
         files.read()
     assert_one_line(caught.value, str(files.path), "--fresh")
     assert files.path.read_bytes() == content
+
+
+@pytest.mark.parametrize("missing", RESULT)
+def test_incomplete_result_is_refused(files: RunFiles, missing: str) -> None:
+    files.path.parent.mkdir(parents=True, exist_ok=True)
+    content = {**files.label, **RESULT}
+    del content[missing]
+    files.path.write_text(json.dumps(content))
+    with pytest.raises(ResultError) as caught:
+        files.read()
+    assert_one_line(caught.value, str(files.path), missing, "--fresh")
+
+
+def test_arrays_are_stored_beside_the_result_whole_or_not_at_all(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = {"a": np.arange(5)}
+    with files.lock(no_waiting):
+        files.finish(RESULT, arrays)
+    path = files.path.with_suffix(".npz")
+    whole = path.read_bytes()
+    with np.load(path) as stored:
+        assert stored["a"].tolist() == arrays["a"].tolist()
+
+    def fail(file: Any, **_: Any) -> None:
+        file.write(b"half an archive")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with files.lock(no_waiting), pytest.raises(OSError, match="No space"):
+        files.finish(RESULT, arrays)
+    assert path.read_bytes() == whole
+    assert sorted(path.parent.iterdir()) == [files.path, path]
 
 
 def test_folder_in_place_of_the_result_is_refused(files: RunFiles) -> None:

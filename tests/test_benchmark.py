@@ -1,0 +1,49 @@
+"""The benchmark's rivals do the scripts' own update, and its check would tell if they did not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from common import data
+from tests import benchmark
+
+pytestmark = pytest.mark.slow
+
+
+def tasks(method: str) -> list[data.Task]:
+    dataset = data.load_mnist().first(benchmark.FEW).convert(tf.constant)
+    return data.permuted_tasks(dataset, 2 if method == "joint" else benchmark.TASKS)
+
+
+@pytest.mark.parametrize("method", benchmark.METHODS)
+def test_rivals_end_at_the_same_weights(method: str) -> None:
+    benchmark.check(method, tasks(method))
+
+
+@pytest.mark.parametrize(
+    ("method", "forgotten"),
+    [
+        ("anpyc_wo_np", "held"),
+        ("anpyc_wi_np", "held"),
+        ("anpyc_wi_np", "masks"),
+        ("ewc", "held"),
+        ("mas", "held"),
+        ("si", "held"),
+        ("lwf", "teacher"),
+    ],
+)
+def test_check_notices_what_a_rival_forgets(
+    method: str, forgotten: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = benchmark.Step.__init__
+
+    def incomplete(self: Any, *arguments: Any) -> None:
+        complete(self, *arguments)
+        setattr(self, forgotten, [])
+
+    monkeypatch.setattr(benchmark.Step, "__init__", incomplete)
+    with pytest.raises(AssertionError):
+        benchmark.check(method, tasks(method))
