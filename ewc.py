@@ -36,7 +36,7 @@ class Settings(options.Settings):
     dropout_layers: str = "h2"
     init: str = "truncated-normal"
     update: str = "proximal"
-    strength: tuple[float, ...] = options.strength((1, 10, 100), released={"D4": (15,)})
+    strength: tuple[float, ...] = options.strength((0.1, 1, 10), released={"D4": (15,)})
 
     DEFECTS: ClassVar = ("D3", "D4", "D5", "D14", "D16")
 

@@ -323,7 +323,8 @@ def main(
     except (data.DataError, options.UsageError, results.ResultError) as error:
         text = str(error)
     except OSError as error:
-        text = f"{error.filename or 'a file'}: {error.strerror or error}; finished results are safe"
+        place, reason = error.filename or settings.results_dir, error.strerror or error
+        text = f"{place}: {reason}; finished results are safe, and the same command continues"
     print(f"{name}: error: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(2)
 

@@ -1,7 +1,7 @@
 """Benchmark: the scripts' training step against other ways to write it, and against its limit.
 
     .venv/bin/python tests/benchmark.py --output results/benchmark.json   # 20 minutes on 2 cores
-    .venv/bin/python tests/benchmark.py --only ewc                        # one method
+    .venv/bin/python tests/benchmark.py --only ewc passes                 # parts of it
 
 Every script's own `run` is timed from within: `Contest` takes the place of its `Progress`, lets it
 train an epoch at a time in the second task, where the penalty is on, and lets the rivals take a
@@ -53,8 +53,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # TensorFlow's default; the rivals and the limit may gain
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if __name__ == "__main__":  # before TensorFlow is imported
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # its own default, by which the rivals gain
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -499,8 +500,8 @@ def passes(tasks: Sequence[data.Task], rounds: int) -> dict[str, list[float]]:
 
 def command(*arguments: str, threads: int | None = None) -> subprocess.Popen[bytes]:
     """Starts a Python process in the repository's root."""
-    environment = {**os.environ}
-    environment.pop("TF_ENABLE_ONEDNN_OPTS")
+    environment = dict(os.environ)
+    environment.pop("TF_ENABLE_ONEDNN_OPTS", None)
     if threads:
         environment["TF_NUM_INTRAOP_THREADS"] = str(threads)
     return subprocess.Popen(
@@ -574,7 +575,8 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> dict[str, float]:
     """Returns median and quartiles of the ratios within each round."""
     each = [a / b for a, b in zip(over, under, strict=True)]
     low, middle, high = statistics.quantiles(each, n=4) if len(each) > 1 else each * 3
-    return {"median": round(middle, 3), "low": round(low, 3), "high": round(high, 3)}
+    values = {"median": middle, "low": low, "high": high}
+    return {**{name: round(value, 3) for name, value in values.items()}, "rounds": len(each)}
 
 
 def milliseconds(seconds: Sequence[float]) -> float:
@@ -587,28 +589,36 @@ def shown(values: dict[str, float]) -> str:
     return f"{values['median']:.2f} ({values['low']:.2f} to {values['high']:.2f})"
 
 
+# Everything but steps: how it is measured, and what its figures are compared with.
+PARTS: dict[str, tuple[Callable[[Sequence[data.Task], int], dict[str, list[float]]], str]] = {
+    "passes": (passes, "epoch"),
+    "start-up": (lambda _, rounds: start_up(min(rounds, 5)), "import tensorflow"),
+    "throughput": (lambda _, rounds: throughput(min(rounds, 3)), "1 at once, all threads"),
+}
+
+
 def main() -> None:
     """Measures, prints tables and writes JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9, help="of every measurement [9]")
-    parser.add_argument("--only", choices=METHODS, help="time the step of one method alone")
-    parser.add_argument("--output", type=Path, help="JSON file [none]")
+    parser.add_argument("--only", nargs="+", choices=[*METHODS, *PARTS], help="these, not all")
+    parser.add_argument("--output", type=Path, help="JSON file; with --only it is updated [none]")
     arguments = parser.parse_args()
+    wanted = arguments.only or [*METHODS, *PARTS]
     console = rich.console.Console(soft_wrap=True, highlight=False)
     tf.config.set_visible_devices([], "GPU")
     dataset = data.load_mnist()
     tasks = data.permuted_tasks(dataset.convert(tf.constant), TASKS)
     few = data.permuted_tasks(dataset.first(FEW).convert(tf.constant), TASKS)
-    report: dict[str, Any] = {
-        "rounds": arguments.rounds,
-        "platform": platform.platform(),
-        "cores": len(os.sched_getaffinity(0)),
-        "tensorflow": tf.__version__,
-        "steps": {},
-    }
+    report: dict[str, Any] = {"steps": {}}
+    if arguments.only and arguments.output and arguments.output.exists():
+        report = json.loads(arguments.output.read_text(encoding="utf-8"))
+    report["platform"] = platform.platform()
+    report["cores"] = len(os.sched_getaffinity(0))
+    report["tensorflow"] = tf.__version__
     header = ["step", "same weights to", *(f"{rival} / ours" for rival in RIVALS), "limit / ours"]
     table = rich.table.Table(*header, title="ratios: median (quartiles)", title_justify="left")
-    for method in [arguments.only] if arguments.only else METHODS:
+    for method in [name for name in METHODS if name in wanted]:
         count = 2 if method == "joint" else TASKS
         worst = check(method, few[:count])
         seconds = contest(method, tasks[:count], arguments.rounds).taken
@@ -620,21 +630,17 @@ def main() -> None:
         table.add_row(method, f"{worst:.0e}", *(shown(one) for one in row.values()))
         console.print(f"{method}: milliseconds a step {milli}", markup=False)
     console.print(table)
-    if not arguments.only:
-        parts = {
-            "passes": (passes(tasks, arguments.rounds), "epoch"),
-            "start-up": (start_up(min(arguments.rounds, 5)), "import tensorflow"),
-            "throughput": (throughput(min(arguments.rounds, 3)), "1 at once, all threads"),
-        }
-        table = rich.table.Table("what", "milliseconds", "ratio", "to", title_justify="left")
-        for part, (seconds, base) in parts.items():
-            report[part] = {}
-            for name, values in seconds.items():
-                to = "its matrix products" if name.startswith("evaluation") else base
-                one = {"milliseconds": milliseconds(values), "ratio": ratio(values, seconds[to])}
-                report[part][name] = {**one, "to": to}
-                table.add_row(name, f"{one['milliseconds']:.0f}", shown(one["ratio"]), to)
-        console.print(table)
+    table = rich.table.Table("what", "milliseconds", "ratio", "to")
+    for part in [name for name in PARTS if name in wanted]:
+        measure, base = PARTS[part]
+        seconds = measure(tasks, arguments.rounds)
+        report[part] = {}
+        for name, values in seconds.items():
+            to = "its matrix products" if name.startswith("evaluation") else base
+            one = {"milliseconds": milliseconds(values), "ratio": ratio(values, seconds[to])}
+            report[part][name] = {**one, "to": to}
+            table.add_row(name, f"{one['milliseconds']:.0f}", shown(one["ratio"]), to)
+    console.print(table)
     if arguments.output:
         arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from common import distribution, metrics
+from common import distribution, experiment, metrics
+from tests import conftest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,12 +39,20 @@ def grouped(pattern: str) -> dict[tuple[str, float | None], list[dict[str, Any]]
     return groups
 
 
-@pytest.mark.parametrize("script", ["anpyc_wo_np", "anpyc_wi_np", "sgd_freeze"])
+SCRIPTS = [script for script in conftest.SCRIPTS if script != "cal_importance_distribution"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_results_with_default_settings(script: str) -> None:
-    (result,) = stored(f"{script}/*seed0.json")
-    measured = result["metrics"]
-    quoted = f"ACC {100 * measured['ACC']:.2f}, F {100 * measured['F']:.2f}"
-    assert quoted in row("## Scripts", f"| `{script}.py")
+    results = stored(f"{script}/*seed0.json")
+    best = experiment.choose_strength(results)
+    (measured,) = (one["metrics"] for one in results if one["lambda"] == best)
+    cell = f"ACC {100 * measured['ACC']:.2f}"
+    if measured["F"] is not None:
+        cell += f", F {100 * measured['F']:.2f}"
+    if len(results) > 1:
+        cell = f"λ {best:g}: {cell}"
+    assert row("## Scripts", f"| `{script}.py").endswith(f" {cell} |")
 
 
 def test_short_protocols() -> None:
@@ -96,3 +106,18 @@ def test_speed_of_everything_else() -> None:
         for name, one in BENCHMARK[part].items():
             if name != one["to"]:
                 assert f"| {quoted(one['ratio'])} |" in table, name
+
+
+def test_search_of_strengths() -> None:
+    groups = grouped("search/*/*.json")
+    for (script, strength), (result,) in groups.items():
+        line = row("### λ of EWC and MAS", f"| {script}, λ {strength:g} |")
+        rows = [result[key][-1] for key in ("validation_accuracy", "accuracy")]
+        cells = [percent([sum(values) / len(values)]) for values in rows]
+        cells.append(percent([result["metrics"]["F"]]))
+        assert line == f"| {script}, λ {strength:g} | {' | '.join(cells)} |"
+    for script in ("ewc", "mas"):
+        found = {strength: one for (name, strength), (one,) in groups.items() if name == script}
+        best = experiment.choose_strength(list(found.values()))
+        settings = importlib.import_module(script).Settings()
+        assert best == settings.strength[len(settings.strength) // 2]
