@@ -120,7 +120,7 @@ class Step:
         self.trained = [tf.Variable(p) for p in [*trunk, *heads[2 * own : 2 * own + 2]]]
         frozen = 4 if method == "sgd_freeze" else 0
         self.moving = self.trained[frozen:]
-        self.held = [tf.Variable(omega) for omega in state.get("omega", [])]
+        self.omega = [tf.Variable(omega) for omega in state.get("omega", [])]
         self.anchor = [tf.Variable(anchor) for anchor in state.get("anchor", [])]
         self.masks = [tf.Variable(mask) for mask in state.get("masks", [])]
         self.path = [tf.Variable(path) for path in state.get("path", [])]
@@ -155,12 +155,8 @@ class Step:
                             logits=(h2 @ v_old + c_old) / 2.0,
                         )
                     )
-            for p, omega, anchor in zip(
-                self.trained,
-                self.held,
-                self.anchor,
-                strict=False,  # heads of their own are free
-            ):
+            held = self.trained[: len(self.omega)]  # without the head, if there are several
+            for p, omega, anchor in zip(held, self.omega, self.anchor, strict=True):
                 loss += self.strength * tf.reduce_sum(omega * tf.square(p - anchor))
         gradients = tape.gradient(loss, self.moving)
         changes = [-rate * gradient for gradient in gradients]
@@ -206,17 +202,19 @@ class Clock(keras.callbacks.Callback):
 class Rivals:
     """A method's step, driven in three ways over the same images."""
 
-    def __init__(self, make: Callable[[], Step], images: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(
+        self, make: Callable[[], Step], images: np.ndarray, labels: np.ndarray, rate: float
+    ) -> None:
         """Builds and compiles them.
 
         Args:
             make: a new step from the script's state; called within a graph for the session.
             images: [N, P] float32 of the task, permuted.
             labels: [N] int32.
+            rate: learning rate.
         """
-        self._images, self._labels = images, labels
-        self._graph = tf.Graph()
-        with self._graph.as_default():
+        self._images, self._labels, self._rate = images, labels, rate
+        with tf.Graph().as_default():
             step = make()
             self._feeds = [
                 tf.compat.v1.placeholder(tf.float32, [None, images.shape[1]]),
@@ -229,51 +227,52 @@ class Rivals:
             self._session.run(tf.compat.v1.global_variables_initializer())
             self._trained = step.trained
         self._eager = make()
-        self._keras_step = make()
+        self._keras = KerasStep(make(), rate)
+        self._keras.compile()
+        self._pipeline = tf.data.Dataset.from_tensor_slices((images, labels))
 
-    def session(self, rows: np.ndarray, rate: float) -> float:
-        """Takes a step a row; returns the seconds."""
+    def session(self, rows: np.ndarray) -> float:
+        """Takes a step for every row of image numbers [steps, batch]; returns the seconds."""
         began = time.perf_counter()
         for batch in rows:
-            feeds = (self._images[batch], self._labels[batch], rate)
+            feeds = (self._images[batch], self._labels[batch], self._rate)
             self._session.run(self._fetches, dict(zip(self._feeds, feeds, strict=True)))
         return time.perf_counter() - began
 
-    def eager(self, rows: np.ndarray, rate: float) -> float:
+    def eager(self, rows: np.ndarray) -> float:
         """Likewise."""
         began = time.perf_counter()
         for batch in rows:
-            self._eager(tf.constant(self._images[batch]), tf.constant(self._labels[batch]), rate)
+            images, labels = tf.constant(self._images[batch]), tf.constant(self._labels[batch])
+            self._eager(images, labels, self._rate)
         return time.perf_counter() - began
 
-    def fit(self, rows: np.ndarray, rate: float, shuffle: bool = True) -> float:
-        """Likewise, from the first batch's end on, so that setting up the pipeline is not timed."""
-        if not hasattr(self, "_model"):
-            self._model = KerasStep(self._keras_step, rate)
-            self._model.compile()
-        chosen = rows.ravel()
-        pairs = (
-            (self._images, self._labels)
-            if shuffle
-            else (
-                self._images[chosen],
-                self._labels[chosen],
-            )
-        )
-        if not hasattr(self, "_pipeline") or not shuffle:
-            self._pipeline = tf.data.Dataset.from_tensor_slices(pairs)
-        batches = self._pipeline.shuffle(10 * rows.shape[1]) if shuffle else self._pipeline
-        batches = batches.repeat().batch(rows.shape[1]).prefetch(tf.data.AUTOTUNE)
-        clock = Clock()
-        extra = 5 if shuffle else 0
-        self._model.fit(batches, steps_per_epoch=len(rows) + extra, verbose=0, callbacks=[clock])
-        return clock.ends[-1] - clock.ends[extra - 1]
+    def fit(self, rows: np.ndarray) -> float:
+        """Takes as many steps as there are rows, on images of its own choice.
+
+        The first batches, while the pipeline is set up, are not timed.
+        """
+        steps, batch = rows.shape
+        clock, first = Clock(), 5
+        shuffled = self._pipeline.shuffle(10 * batch).repeat().batch(batch)
+        self._fit(shuffled, steps + first, clock)
+        return clock.ends[-1] - clock.ends[first - 1]
+
+    def fit_to(self, rows: np.ndarray) -> None:
+        """Takes a step for every row."""
+        chosen = (self._images[rows.ravel()], self._labels[rows.ravel()])
+        batches = tf.data.Dataset.from_tensor_slices(chosen).batch(rows.shape[1])
+        self._fit(batches, len(rows))
+
+    def _fit(self, batches: tf.data.Dataset, steps: int, *callbacks: Clock) -> None:
+        batches = batches.prefetch(tf.data.AUTOTUNE)
+        self._keras.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=list(callbacks))
 
     def weights(self, rival: str) -> list[np.ndarray]:
         """Returns a rival's trunk and head."""
         if rival == "session":
             return self._session.run(self._trained)
-        step = self._eager if rival == "eager" else self._keras_step
+        step = self._eager if rival == "eager" else self._keras.step
         return [p.numpy() for p in step.trained]
 
 
@@ -323,10 +322,11 @@ class Contest(experiment.Progress):
             yield from super().epochs(steps, epoch_steps)
             return
         values = {name: [v.numpy() for v in given] for name, given in self._variables.items()}
-        rivals = Rivals(
-            lambda: Step(self._method, self._settings, values, self._task), *self._examples()
-        )
-        rate = self._settings.learning_rate
+
+        def step() -> Step:
+            return Step(self._method, self._settings, values, self._task)
+
+        rivals = Rivals(step, *self._examples(), self._settings.learning_rate)
         if self._rounds:
             limit = products(self._settings.batch_size, self._settings.hidden)
             for turn in range(self._rounds + 2):
@@ -336,7 +336,7 @@ class Contest(experiment.Progress):
                 seconds = {"ours": (time.perf_counter() - began) / epoch_steps}
                 rows = self._rows(first, STEPS)
                 for rival in RIVALS:
-                    seconds[rival] = getattr(rivals, rival)(rows, rate) / STEPS
+                    seconds[rival] = getattr(rivals, rival)(rows) / STEPS
                 seconds.update({name: run() for name, run in limit.items()})
                 if turn > 1:  # the first rounds compile
                     for name, each in seconds.items():
@@ -345,14 +345,15 @@ class Contest(experiment.Progress):
             self._epoch_steps, first = CHECKED, self._task_steps
             yield first, CHECKED
             rows = self._rows(first, CHECKED)
-            before = Step(self._method, self._settings, values, self._task)
-            now = [v.numpy() for v in self._variables["network"]]
-            ours = Step(self._method, self._settings, {**values, "network": now}, self._task)
-            self.moved = largest_difference(ours.trained, before.trained)
+            before = step().trained
+            values["network"] = [v.numpy() for v in self._variables["network"]]
+            ours = step().trained
+            self.moved = largest_difference(ours, before)
+            rivals.session(rows)
+            rivals.fit_to(rows)
+            rivals.eager(rows)
             for rival in RIVALS:
-                shuffle = {"shuffle": False} if rival == "fit" else {}
-                getattr(rivals, rival)(rows, rate, **shuffle)
-                self.differences[rival] = largest_difference(ours.trained, rivals.weights(rival))
+                self.differences[rival] = largest_difference(ours, rivals.weights(rival))
         raise Over
 
     def _rows(self, first: int, count: int) -> np.ndarray:

@@ -26,12 +26,12 @@ def test_rivals_end_at_the_same_weights(method: str) -> None:
 @pytest.mark.parametrize(
     ("method", "forgotten"),
     [
-        ("anpyc_wo_np", "held"),
-        ("anpyc_wi_np", "held"),
+        ("anpyc_wo_np", "omega anchor"),
+        ("anpyc_wi_np", "omega anchor"),
         ("anpyc_wi_np", "masks"),
-        ("ewc", "held"),
-        ("mas", "held"),
-        ("si", "held"),
+        ("ewc", "omega anchor"),
+        ("mas", "omega anchor"),
+        ("si", "omega anchor"),
         ("lwf", "teacher"),
     ],
 )
@@ -42,7 +42,8 @@ def test_check_notices_what_a_rival_forgets(
 
     def incomplete(self: Any, *arguments: Any) -> None:
         complete(self, *arguments)
-        setattr(self, forgotten, [])
+        for attribute in forgotten.split():
+            setattr(self, attribute, [])
 
     monkeypatch.setattr(benchmark.Step, "__init__", incomplete)
     with pytest.raises(AssertionError):
