@@ -113,23 +113,18 @@ class RunFiles:
         except FileNotFoundError:
             return None
         except (ValueError, OSError) as error:
-            raise ResultError(
-                f"{self.path} cannot be read ({error}); move it away or recompute it with --fresh"
-            ) from error
+            raise self._unusable(f"cannot be read ({error})") from error
         found = {key: result.get(key) for key in self.label} if isinstance(result, dict) else {}
         different = [key for key in self.label if found.get(key) != self.label[key]]
         if different:
-            raise ResultError(
-                f"{self.path} is of another run ({', '.join(different)} differ); move it away or "
-                "recompute it with --fresh"
-            )
+            raise self._unusable(f"is of another run ({', '.join(different)} differ)")
         missing = [key for key in _ALWAYS if key not in result]
         if missing:
-            raise ResultError(
-                f"{self.path} is incomplete (no {', '.join(missing)}); move it away or recompute "
-                "it with --fresh"
-            )
+            raise self._unusable(f"is incomplete (no {', '.join(missing)})")
         return dict(result)
+
+    def _unusable(self, why: str) -> ResultError:
+        return ResultError(f"{self.path} {why}; move it away or recompute it with --fresh")
 
     @contextlib.contextmanager
     def lock(self, waiting: Callable[[str], None]) -> Iterator[None]:

@@ -464,7 +464,6 @@ def passes(tasks: Sequence[data.Task], rounds: int) -> dict[str, list[float]]:
     settings = anpyc.Settings(tasks=10)
     ten = data.permuted_tasks(tasks[0].dataset, 10)
     net = network.for_tasks(settings, ten, 0)
-    trainer = training.Trainer(net, settings, experiment.Progress(), 0)
     task, images = ten[0], ten[0].train.images
     w1 = net.trunk[0].value()
     pixels = [tf.cast(split.images, tf.float32) for split in (task.test, task.validation)]
@@ -473,27 +472,28 @@ def passes(tasks: Sequence[data.Task], rounds: int) -> dict[str, list[float]]:
     def forward_products(xs: list[tf.Tensor]) -> list[tf.Tensor]:
         return [x @ w1 @ net.trunk[2] @ net.heads[0][0] for x in xs]
 
-    def fresh_epoch() -> None:
-        progress = experiment.Progress()
-        trainer._steps = progress
-        trainer.train(task, training.epoch_steps(task.examples, settings.batch_size))
+    def trainer() -> training.Trainer:
+        return training.Trainer(net, settings, experiment.Progress(), 0)
 
+    steps = training.epoch_steps(task.examples, settings.batch_size)
     known = {"permutation": task.permutation}
     timed: dict[str, Callable[[], Any]] = {
-        "epoch": fresh_epoch,
-        "entropy importance": lambda: importance.entropy_importance(net, 0, images, **known),
-        "Fisher importance": lambda: importance.fisher_importance(net, 0, images, 0, **known),
-        "MAS importance": lambda: importance.mas_importance(net, 0, images, **known),
-        "evaluation of 10 tasks": lambda: trainer.evaluate(ten),
+        "epoch": lambda: trainer().train(task, steps),
+        "entropy importance": lambda: importance.entropy_importance(net, 0, images, **known)[
+            0
+        ].numpy(),
+        "Fisher importance": lambda: importance.fisher_importance(net, 0, images, 0, **known)[
+            0
+        ].numpy(),
+        "MAS importance": lambda: importance.mas_importance(net, 0, images, **known)[0].numpy(),
+        "evaluation of 10 tasks": lambda: trainer().evaluate(ten),
         "its matrix products": lambda: [forward_products(pixels)[0].numpy() for _ in ten],
     }
     seconds: dict[str, list[float]] = {name: [] for name in timed}
     for turn in range(rounds + 1):
         for name, run in timed.items():
             began = time.perf_counter()
-            result = run()
-            if "importance" in name:
-                result[0].numpy()
+            run()
             if turn:
                 seconds[name].append(time.perf_counter() - began)
     return seconds
@@ -514,14 +514,15 @@ def command(*arguments: str, threads: int | None = None) -> subprocess.Popen[byt
     )
 
 
-def wall_seconds(processes: Callable[[], Sequence[subprocess.Popen[bytes]]]) -> float:
-    """Returns how long processes take that are started together.
+def wall_seconds(*commands: Sequence[str], threads: int | None = None) -> float:
+    """Returns how long Python processes take that are started together.
 
     Raises:
         AssertionError: one of them failed.
     """
     began = time.perf_counter()
-    statuses = [process.wait() for process in processes()]
+    processes = [command(*arguments, threads=threads) for arguments in commands]
+    statuses = [process.wait() for process in processes]
     assert not any(statuses), statuses
     return time.perf_counter() - began
 
@@ -547,28 +548,21 @@ def start_up(rounds: int) -> dict[str, list[float]]:
                 "--help": ["anpyc_wo_np.py", "--help"],
             }
             for name, arguments in timed.items():
-                taken = wall_seconds(lambda given=arguments: [command(*given)])
-                seconds.setdefault(name, []).append(taken)
+                seconds.setdefault(name, []).append(wall_seconds(arguments))
     return seconds
 
 
 def throughput(rounds: int) -> dict[str, list[float]]:
     """Returns the seconds a run, of one run alone and of two at once, by threads for each run."""
     seconds: dict[str, list[float]] = {}
-
-    def some(folder: str, count: int, threads: int | None) -> list[subprocess.Popen[bytes]]:
-        flags = ["--tasks", "1", "--epochs", "20", "--results-dir", folder]
-        return [
-            command("finetune.py", *flags, "--seeds", str(seed), threads=threads)
-            for seed in range(count)
-        ]
-
     for _ in range(rounds):
         for count, threads in ((1, None), (1, 1), (2, None), (2, 1)):
             name = f"{count} at once, {'1 thread' if threads else 'all threads'}"
             with tempfile.TemporaryDirectory() as folder:
-                both = lambda: some(folder, count, threads)  # noqa: B023, E731 (called at once)
-                seconds.setdefault(name, []).append(wall_seconds(both) / count)
+                run = ["finetune.py", "--tasks", "1", "--epochs", "20", "--results-dir", folder]
+                runs = [[*run, "--seeds", str(seed)] for seed in range(count)]
+                taken = wall_seconds(*runs, threads=threads) / count
+                seconds.setdefault(name, []).append(taken)
     return seconds
 
 

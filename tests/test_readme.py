@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from common import distribution, experiment, metrics
-from tests import conftest
+from tests import benchmark, conftest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,9 +45,6 @@ SCRIPTS = [script for script in conftest.SCRIPTS if script != "cal_importance_di
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_results_with_default_settings(script: str) -> None:
     results = stored(f"{script}/*seed0.json")
-    if not results:
-        assert "| not run |" in row("## Scripts", f"| `{script}.py")
-        return
     best = experiment.choose_strength(results)
     (measured,) = (one["metrics"] for one in results if one["lambda"] == best)
     cell = f"ACC {100 * measured['ACC']:.2f}"
@@ -92,23 +89,19 @@ def test_importance_statistics(released: bool, name: str) -> None:
 BENCHMARK = json.loads((ROOT / "results/benchmark.json").read_text(encoding="utf-8"))
 
 
-def quoted(ratio: dict[str, float]) -> str:
-    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
-
-
 @pytest.mark.parametrize("script", BENCHMARK["steps"])
 def test_speed_of_a_step(script: str) -> None:
     ratios = BENCHMARK["steps"][script]["ratios"]
-    cells = " | ".join(quoted(ratios[name]) for name in ("session", "fit", "eager", "limit"))
+    cells = " | ".join(benchmark.shown(ratios[name]) for name in (*benchmark.RIVALS, "limit"))
     assert f"| `{script}` | {cells} |" == row("## Speed and scale", f"| `{script}` |")
 
 
 def test_speed_of_everything_else() -> None:
     table = README.split("| what | time | relative to |", 1)[1].split("\n\n", 1)[0]
-    for part in ("passes", "start-up", "throughput"):
+    for part in benchmark.PARTS:
         for name, one in BENCHMARK[part].items():
             if name != one["to"]:
-                assert f"| {quoted(one['ratio'])} |" in table, name
+                assert f"| {benchmark.shown(one['ratio'])} |" in table, name
 
 
 def test_search_of_strengths() -> None:
