@@ -77,57 +77,28 @@ def run(
         weights = np.where(np.arange(len(tasks)) < task.number, strength, 0).astype(np.float32)
         heads = [network.stacked(net.heads), weights, np.float32(settings.temperature)]
         if noisy:
-            rows = network.permuted(teacher, task.permutation)
-            extras = [
-                *heads,
-                rows,
-                net.dropout,
-                network.stateless_seed(seed, task.number, network.TEACHER)[0],
-            ]
+            key = network.stateless_seed(seed, task.number, network.TEACHER)[0]
+            known = [network.permuted(teacher, task.permutation), net.dropout, key]
         else:
-            extras = [*heads, training.features(teacher, task)]
-        trainer.train(task, steps, extras=extras)
+            known = [training.features(teacher, task)]
+        trainer.train(task, steps, extras=[*heads, *known])
         learned = tasks[: task.number + 1]
         progress.record(*trainer.evaluate(learned, dropout=settings.released("D1")))
     return progress.matrix()
 
 
 def distillation(inputs, rows, step, heads, weights, temperature, features):
-    """Σ_s weight_s · D_s and its derivative with respect to h2; the teacher's h2 is known.
-
-    Args:
-        inputs: of the student's layers.
-        rows: which images the batch has [B].
-        step: not used.
-        heads: V [H2, T·K] and c [T·K] of all tasks.
-        weights: λ for old tasks, 0 for the others [T].
-        temperature: τ.
-        features: the teacher's h2 of all images [N, H2].
-    """
+    """`distil` with the teacher's h2 of all images, features [N, H2]; the batch has rows [B]."""
     import tensorflow as tf  # here, so that --help need not wait for it
 
     return distil(inputs.head, tf.gather(features, rows), heads, weights, temperature)
 
 
 def noisy_distillation(inputs, rows, step, heads, weights, temperature, teacher, dropout, key):
-    """As `distillation`, the teacher with dropout (D11) and 1e-5 added to q, as released.
-
-    Args:
-        inputs: of the student's layers.
-        rows: not used.
-        step: within the task, for the teacher's own dropout.
-        heads: as there.
-        weights: as there.
-        temperature: as there.
-        teacher: its trunk, the rows of W1 in the order of the images' pixels.
-        dropout: of the network.
-        key: of the random numbers, different for every seed and task.
-    """
-    import tensorflow as tf
-
+    """`distil` as released (D11): a teacher with dropout of its own, W1's rows in pixel order."""
     pixels = inputs.hidden1
     batch, hidden = pixels.shape[0], (teacher[1].shape[0], teacher[3].shape[0])
-    words = dropout.draw(tf.stack([key, step]), 1, batch, hidden)[0]
+    words = dropout.draw([key, step], 1, batch, hidden)[0]
     layers, _ = network.forward([*teacher, *heads], pixels, dropout.masks(words, batch, hidden))
     return distil(inputs.head, layers.head, heads, weights, temperature, epsilon=1e-5)
 
@@ -135,7 +106,8 @@ def noisy_distillation(inputs, rows, step, heads, weights, temperature, teacher,
 def distil(student_h2, teacher_h2, heads, weights, temperature, epsilon=0.0):
     """Returns Σ_s weight_s · mean_n −Σ_k p_nsk log(q_nsk + ε), and its derivative [B, H2].
 
-    p and q are the softmax at temperature τ of the teacher's and the student's logits of head s.
+    p and q are the softmax at temperature τ of the teacher's and the student's logits of head s;
+    heads are V [H2, T·K] and c [T·K] of all tasks, weights λ for old tasks and 0 for others [T].
     """
     import tensorflow as tf
 
@@ -144,10 +116,9 @@ def distil(student_h2, teacher_h2, heads, weights, temperature, epsilon=0.0):
     p = tf.nn.softmax(tf.reshape(teacher_h2 @ v + c, shape) / temperature)
     log_q = tf.nn.log_softmax(tf.reshape(student_h2 @ v + c, shape) / temperature)
     q = tf.exp(log_q)
+    p_held = p
     if epsilon:
         log_q, p_held = tf.math.log(q + epsilon), p * q / (q + epsilon)
-    else:
-        p_held = p
     losses = -tf.reduce_sum(p * log_q, axis=2) @ weights[:, None]
     delta = q * tf.reduce_sum(p_held, axis=2, keepdims=True) - p_held
     delta *= weights[None, :, None] / (temperature * shape[0])
