@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
 
 from common import data
 
@@ -56,6 +57,15 @@ def to_pixels(images: tf.Tensor) -> tf.Tensor:
     if images.dtype == tf.uint8:
         return tf.cast(images, tf.float32) / 255.0
     return tf.cast(images, tf.float32)
+
+
+def to_columns(images: tf.Tensor) -> tf.Tensor:
+    """Returns `to_pixels` of images [B, P] as [P, B], in memory as such; in compiled programs only.
+
+    Without the barrier XLA folds the transposition into the product, which is slower.
+    """
+    [columns] = xla.optimization_barrier(tf.transpose(images))
+    return to_pixels(columns)
 
 
 class Dropout(NamedTuple):
@@ -169,12 +179,20 @@ def backward(
     return Layers(delta1, delta2, delta)
 
 
-def gradients(inputs: Layers, deltas: Layers) -> list[tf.Tensor]:
-    """Returns Σ_n input_n ⊗ delta_n of every weight, Σ_n delta_n of every bias, in order."""
+def gradients(inputs: Layers, deltas: Layers, columns: tf.Tensor | None = None) -> list[tf.Tensor]:
+    """Returns Σ_n input_n ⊗ delta_n of every weight, Σ_n delta_n of every bias, in order.
+
+    Args:
+        inputs: of the layers.
+        deltas: of the layers.
+        columns: the first layer's inputs as [P, B], where they are at hand (`to_columns`).
+    """
+    transposed = [tf.transpose(layer) for layer in inputs]  # XLA folds these into the products
+    if columns is not None:
+        transposed[0] = columns
     sums = []
-    for layer, delta in zip(inputs, deltas, strict=True):
-        sums.append(tf.matmul(layer, delta, transpose_a=True))
-        sums.append(tf.reduce_sum(delta, axis=0))
+    for layer, delta in zip(transposed, deltas, strict=True):
+        sums += [layer @ delta, tf.reduce_sum(delta, axis=0)]
     return sums
 
 

@@ -175,8 +175,9 @@ def _compiled_steps(
             deltas = networks.backward(
                 parameters, inputs, delta / batch, dropout.scales(), delta_h2
             )
+            gradients = networks.gradients(inputs, deltas, networks.to_columns(pixels))
             stepped, walked = [], []
-            for index, gradient in enumerate(networks.gradients(inputs, deltas)):
+            for index, gradient in enumerate(gradients):
                 held = index < len(pull)
                 new = consolidations.consolidated_step(
                     parameters[index],

@@ -19,8 +19,8 @@ lower and the upper quartile; a machine that is busy slows both sides of a ratio
 
 Where the time of a step goes: into the matrix products. Leaving out dropout, the penalty, the
 update or the gather of the batch, one at a time, changed the step of 512-256 and of 64-32 by less
-than the 3 % that repeated runs differ by. XLA's products are some 10 % slower than oneDNN's, by
-those whose left factor is transposed (the gradients of W1 and W2).
+than the 3 % that repeated runs differ by. XLA's products are some 20 % slower than oneDNN's on two
+threads, most of all those whose left factor is transposed (the gradients of W1 and W2).
 
 What was tried, and stayed or went:
 
@@ -32,8 +32,9 @@ What was tried, and stayed or went:
 * Permuting the rows of W1 once a call instead of the pixels of every image: stays.
 * The backward pass and the penalty's gradient written out, the update fused to one expression:
   stays. Differentiated, every mask and every intermediate value goes through memory once more.
-* The transposed factors written to memory before the product (an optimisation barrier keeps XLA
-  from folding the transposition back): went. 0 to 5 % faster, and slower importance passes.
+* The batch's images transposed in memory as well, as the left factor of W1's gradient: stays. 7 %
+  faster on two threads, no slower on one; an optimisation barrier keeps XLA from folding the
+  transposition back. The same for h1, or in the importance passes, gained nothing: went.
 * `V[head]` of one stacked tensor inside the program: went. XLA compiled anew for every head.
 """
 
