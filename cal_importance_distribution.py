@@ -12,9 +12,9 @@ README.md, "Scripts", has the result and the time to expect.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -107,74 +107,57 @@ def run(
         (test,), (validation,) = trainer.evaluate([task])
         if number == 0:
             progress.record([test], [validation])
+            progress.details.update(importance={}, path=[])
             values, signed = measure(settings, net, task, seed)
-            for name, array in zip(NAMES, signed, strict=True):
-                progress.arrays[f"signed_{name}"] = array
-            progress.details.update(importance={"before": described(values)}, path=[])
-            progress.arrays.update({f"before_{name}": array for name, array in values.items()})
+            keep(progress, "before", values)
+            progress.arrays.update({f"signed_{name}": array for name, array in signed.items()})
         else:
             accuracy = {"accuracy": test, "validation_accuracy": validation}
             shares = pruning.sparsity(NAMES, masks.now)
             step = {"percent": path[number - 1], **accuracy, **shares}
             progress.details["path"] = [*progress.details["path"][: number - 1], step]
     values, _ = measure(settings, net, task, seed)
-    progress.details["importance"]["after"] = described(values)
-    progress.arrays.update({f"after_{name}": array for name, array in values.items()})
+    keep(progress, "after", values)
     return progress.matrix()
 
 
 def measure(
     settings: Settings, net: network.MLP, task: data.Task, seed: int
-) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Measures the three importances of all trunk entries together, in batches of 100.
 
     Returns:
         EWC, MAS and ANPyC's clipped importance, each [entries]; ANPyC's signed one per tensor.
     """
-    arguments = {"permutation": task.permutation, "batch_size": 100}
+    known = {"permutation": task.permutation, "batch_size": 100}
     used = "all-but-last" if settings.released("D3") else "all"
     images = task.train.images
     if settings.released("D4"):  # one image a batch, and every tensor draws its own labels
         fisher = [
-            importance.fisher_importance(
-                net, 0, images, (seed, place), [weights], used="first", **arguments
-            )[0]
-            for place, weights in enumerate(net.trunk)
+            importance.fisher_importance(net, 0, images, (seed, k), [w], used="first", **known)[0]
+            for k, w in enumerate(net.trunk)
         ]
     else:
-        fisher = importance.fisher_importance(net, 0, images, (seed, 0), used=used, **arguments)
-    mas = importance.mas_importance(
-        net, 0, images, per_image=not settings.released("D6"), used=used, **arguments
-    )
-    signed = importance.entropy_importance(net, 0, images, form="signed", used=used, **arguments)
+        fisher = importance.fisher_importance(net, 0, images, (seed, 0), used=used, **known)
+    per_image = not settings.released("D6")
+    mas = importance.mas_importance(net, 0, images, per_image=per_image, used=used, **known)
+    signed = importance.entropy_importance(net, 0, images, form="signed", used=used, **known)
+    signed = [values.numpy() for values in signed]
     clipped = [np.maximum(values, 0) for values in signed]
     flat = [np.concatenate([np.ravel(one) for one in values]) for values in (fisher, mas, clipped)]
-    return dict(zip(MEASURES, flat, strict=True)), [values.numpy() for values in signed]
+    return dict(zip(MEASURES, flat, strict=True)), dict(zip(NAMES, signed, strict=True))
 
 
-def described(values: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Returns the statistics of all measures; a network that died has none."""
+def keep(progress: experiment.Progress, stage: str, values: dict[str, np.ndarray]) -> None:
+    """Stores a stage's importances and their statistics; a network that died has none."""
     try:
-        return distribution.describe(values)
+        progress.details["importance"][stage] = distribution.describe(values)
     except ValueError as error:
         raise consolidation.Diverged(f"an importance is 0 everywhere ({error})") from error
+    progress.arrays.update({f"{stage}_{name}": array for name, array in values.items()})
 
 
-def report(
-    settings: Settings,
-    finished: Sequence[dict[str, Any]],
-    folder: Path,
-    suffix: str,
-    display: experiment.Display,
-) -> None:
-    """Prints the statistics over the seeds beside the authors' values, and draws the figures."""
-    good = [result for result in finished if result["status"] == "finished"]
-    if good:
-        header, rows = distribution.table(good, AUTHORS)
-        display.table("mean ± sample std over the seeds (authors: population std)", header, rows)
-        for path in distribution.draw(good, AUTHORS, folder / f"distribution{suffix}"):
-            display.say(f"  {path}")
-
+report = functools.partial(distribution.report, AUTHORS)
 
 if __name__ == "__main__":
     experiment.main(Settings, run, __file__, __doc__, report)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common import metrics, plots
+from common import experiment, metrics, plots
 
 STAGES = ("before", "after")
 UNIT_EDGES = np.linspace(0, 1, 1001)
@@ -162,6 +162,33 @@ def draw(results: Sequence[Mapping[str, Any]], published: Published, stem: Path)
     }
     paths.append(plots.pruning_path(percents, curves, path("path"), f"Pruning path, {of}"))
     return paths
+
+
+def report(
+    published: Published,
+    settings: Any,
+    finished: Sequence[Mapping[str, Any]],
+    folder: Path,
+    suffix: str,
+    display: experiment.Display,
+) -> None:
+    """Prints the statistics over the seeds beside published ones, and draws the figures.
+
+    Args:
+        published: as for `table`, with population std.
+        settings: not used.
+        finished: results of the runs, as for `statistics`; those that diverged are left out.
+        folder: of the figures.
+        suffix: of the figures' names.
+        display: shows the table and the paths.
+    """
+    del settings
+    good = [result for result in finished if result["status"] == "finished"]
+    if good:
+        header, rows = table(good, published)
+        display.table("mean ± sample std over the seeds (authors: population std)", header, rows)
+        for path in draw(good, published, folder / f"distribution{suffix}"):
+            display.say(f"  {path}")
 
 
 def _within(positive: Array) -> Array:
