@@ -35,6 +35,7 @@ What was tried, and stayed or went:
 * The batch's images transposed in memory as well, as the left factor of W1's gradient: stays. 7 %
   faster on two threads, no slower on one; an optimisation barrier keeps XLA from folding the
   transposition back. The same for h1, or in the importance passes, gained nothing: went.
+* Leaving out the 69 pixels that are 0 in all training images: went. 3 to 4 % faster, for 80 lines.
 * `V[head]` of one stacked tensor inside the program: went. XLA compiled anew for every head.
 """
 
