@@ -175,7 +175,9 @@ def _compiled_steps(
             deltas = networks.backward(
                 parameters, inputs, delta / batch, dropout.scales(), delta_h2
             )
-            gradients = networks.gradients(inputs, deltas, networks.to_columns(pixels))
+            # Columns of a mixture are gathered pixel by pixel, which costs more than it saves.
+            columns = None if inverse is None else networks.to_columns(pixels)
+            gradients = networks.gradients(inputs, deltas, columns)
             stepped, walked = [], []
             for index, gradient in enumerate(gradients):
                 held = index < len(pull)
