@@ -1,4 +1,7 @@
-"""A hundred tasks: memory does not grow with their number."""
+"""A hundred tasks: memory does not grow with their number.
+
+Networks and images are large enough for a copy of either with every task to show.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,25 @@ from typing import Any
 import pytest
 
 from tests.conftest import SCRIPTS
+from tests.idx import write_idx_dataset
 
 pytestmark = pytest.mark.slow
 
 OTHERS = ("joint", "cal_importance_distribution")
 SEQUENTIAL = [script for script in SCRIPTS if script not in OTHERS]
+IMAGES = 10_000
+LARGE = f"--train-examples {IMAGES} --batch-size 256 --hidden 512 256 --learning-rate 0.1".split()
 
 
-def peak_memory(start_script: Callable[..., Any], script: str, folder: Path, tasks: int) -> int:
-    """Return the peak memory of a run with so many tasks, as the system counts it."""
-    flags = ["--tasks", tasks, "--epochs", 1, "--results-dir", folder / str(tasks)]
-    with start_script(script, folder, *flags) as process, process.stdout, process.stderr:
+@pytest.fixture(scope="session")
+def many_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a data set of few test images, which every evaluation goes through."""
+    return write_idx_dataset(tmp_path_factory.mktemp("many"), train=5000 + IMAGES, test=100)
+
+
+def peak_memory(start_script: Callable[..., Any], script: str, *flags: Any) -> int:
+    """Return the peak memory of a run, as the system counts it."""
+    with start_script(script, Path.cwd(), *LARGE, *flags) as process, process.stdout:
         process.stdout.read()  # it prints nothing to standard error
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -30,7 +41,11 @@ def peak_memory(start_script: Callable[..., Any], script: str, folder: Path, tas
 
 @pytest.mark.parametrize("script", SEQUENTIAL)
 def test_memory_is_that_of_ten_tasks(
-    script: str, start_script: Callable[..., Any], tmp_path: Path
+    script: str, start_script: Callable[..., Any], many_images: Path, tmp_path: Path
 ) -> None:
-    ten, hundred = (peak_memory(start_script, script, tmp_path, tasks) for tasks in (10, 100))
+    folders = ["--data-dir", many_images, "--results-dir", tmp_path]
+    ten, hundred = (
+        peak_memory(start_script, script, *folders, "--tasks", tasks, "--epochs", 1)
+        for tasks in (10, 100)
+    )
     assert hundred < 1.1 * ten
