@@ -478,16 +478,15 @@ def passes(tasks: Sequence[data.Task], rounds: int) -> dict[str, list[float]]:
         return training.Trainer(net, settings, experiment.Progress(), 0)
 
     steps = training.epoch_steps(task.examples, settings.batch_size)
-    known = {"permutation": task.permutation}
+
+    def measured(measure: Callable[..., list[tf.Tensor]], *arguments: Any) -> None:
+        measure(net, 0, images, *arguments, permutation=task.permutation)[0].numpy()
+
     timed: dict[str, Callable[[], Any]] = {
         "epoch": lambda: trainer().train(task, steps),
-        "entropy importance": lambda: importance.entropy_importance(net, 0, images, **known)[
-            0
-        ].numpy(),
-        "Fisher importance": lambda: importance.fisher_importance(net, 0, images, 0, **known)[
-            0
-        ].numpy(),
-        "MAS importance": lambda: importance.mas_importance(net, 0, images, **known)[0].numpy(),
+        "entropy importance": lambda: measured(importance.entropy_importance),
+        "Fisher importance": lambda: measured(importance.fisher_importance, 0),
+        "MAS importance": lambda: measured(importance.mas_importance),
         "evaluation of 10 tasks": lambda: trainer().evaluate(ten),
         "its matrix products": lambda: [forward_products(pixels)[0].numpy() for _ in ten],
     }

@@ -31,7 +31,7 @@ def many_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def peak_memory(start_script: Callable[..., Any], script: str, *flags: Any) -> int:
     """Return the peak memory of a run, as the system counts it."""
-    with start_script(script, Path.cwd(), *LARGE, *flags) as process, process.stdout:
+    with start_script(script, Path.cwd(), *LARGE, *flags) as process:
         process.stdout.read()  # it prints nothing to standard error
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
