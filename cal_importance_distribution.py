@@ -12,41 +12,15 @@ README.md, "Scripts", has the result and the time to expect.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from common import (
-    consolidation,
-    data,
-    distribution,
-    experiment,
-    importance,
-    network,
-    options,
-    pruning,
-    training,
-)
+from common import data, distribution, experiment, importance, network, options, pruning, training
 
 MEASURES = ("EWC", "MAS", "ANPyC")
 NAMES = ("W1", "b1", "W2", "b2")
-
-# The authors' means and population standard deviations over ten runs, (before, after) pruning, for
-# comparison: their released figures.
-AUTHORS = {
-    "kurtosis": {
-        "EWC": ((351.98, 211.42), (793.06, 567.97)),
-        "MAS": ((11.89, 5.88), (49.03, 14.25)),
-        "ANPyC": ((1596.1, 1076.4), (15151.6, 10858.9)),
-    },
-    "skewness": {
-        "EWC": ((13.09, 3.74), (22.39, 6.59)),
-        "MAS": ((2.33, 0.32), (4.88, 0.67)),
-        "ANPyC": ((27.78, 8.79), (108.41, 37.49)),
-    },
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +83,7 @@ def run(
             progress.record([test], [validation])
             progress.details.update(importance={}, path=[])
             values, signed = measure(settings, net, task, seed)
-            keep(progress, "before", values)
+            distribution.keep(progress, "before", values)
             progress.arrays.update({f"signed_{name}": array for name, array in signed.items()})
         else:
             accuracy = {"accuracy": test, "validation_accuracy": validation}
@@ -117,7 +91,7 @@ def run(
             step = {"percent": path[number - 1], **accuracy, **shares}
             progress.details["path"] = [*progress.details["path"][: number - 1], step]
     values, _ = measure(settings, net, task, seed)
-    keep(progress, "after", values)
+    distribution.keep(progress, "after", values)
     return progress.matrix()
 
 
@@ -148,16 +122,7 @@ def measure(
     return dict(zip(MEASURES, flat, strict=True)), dict(zip(NAMES, signed, strict=True))
 
 
-def keep(progress: experiment.Progress, stage: str, values: dict[str, np.ndarray]) -> None:
-    """Stores a stage's importances and their statistics; a network that died has none."""
-    try:
-        progress.details["importance"][stage] = distribution.describe(values)
-    except ValueError as error:
-        raise consolidation.Diverged(f"an importance is 0 everywhere ({error})") from error
-    progress.arrays.update({f"{stage}_{name}": array for name, array in values.items()})
-
-
-report = functools.partial(distribution.report, AUTHORS)
+report = distribution.report
 
 if __name__ == "__main__":
     experiment.main(Settings, run, __file__, __doc__, report)

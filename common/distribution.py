@@ -5,6 +5,7 @@ All statistics are of all entries of the measured parameters together.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common import experiment, metrics, plots
+from common import consolidation, experiment, metrics, plots
 
+AUTHORS = Path(__file__).resolve().parents[1] / "results" / "authors.json"
 STAGES = ("before", "after")
 UNIT_EDGES = np.linspace(0, 1, 1001)
 DECADE_EDGES = np.logspace(-20, 5, 126)
@@ -50,6 +52,24 @@ def describe(values: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
     }
 
 
+def keep(progress: experiment.Progress, stage: str, values: Mapping[str, Array]) -> None:
+    """Stores a stage's values, and in the details' "importance" what `describe` returns for them.
+
+    Args:
+        progress: of the run.
+        stage: one of `STAGES`.
+        values: as for `describe`.
+
+    Raises:
+        Diverged: the values of a measure are all the same, as in a network that has died.
+    """
+    try:
+        progress.details["importance"][stage] = describe(values)
+    except ValueError as error:
+        raise consolidation.Diverged(f"an importance is 0 everywhere ({error})") from error
+    progress.arrays.update({f"{stage}_{name}": array for name, array in values.items()})
+
+
 def statistics(
     results: Sequence[Mapping[str, Any]], kind: str
 ) -> dict[str, list[tuple[float, float | None]]]:
@@ -65,6 +85,15 @@ def statistics(
             for stage in STAGES
         ]
         for name in results[0]["importance"]["before"]
+    }
+
+
+def authors() -> Published:
+    """Returns the authors' means and population standard deviations over ten runs, by kind."""
+    stored = json.loads(AUTHORS.read_text(encoding="utf-8"))
+    return {
+        kind: {name: [(mean, std) for mean, std in pairs] for name, pairs in of_kind.items()}
+        for kind, of_kind in stored.items()
     }
 
 
@@ -165,17 +194,15 @@ def draw(results: Sequence[Mapping[str, Any]], published: Published, stem: Path)
 
 
 def report(
-    published: Published,
     settings: Any,
     finished: Sequence[Mapping[str, Any]],
     folder: Path,
     suffix: str,
     display: experiment.Display,
 ) -> None:
-    """Prints the statistics over the seeds beside published ones, and draws the figures.
+    """Prints the statistics over the seeds beside the authors', and draws the figures.
 
     Args:
-        published: as for `table`, with population std.
         settings: not used.
         finished: results of the runs, as for `statistics`; those that diverged are left out.
         folder: of the figures.
@@ -185,6 +212,7 @@ def report(
     del settings
     good = [result for result in finished if result["status"] == "finished"]
     if good:
+        published = authors()
         header, rows = table(good, published)
         display.table("mean ± sample std over the seeds (authors: population std)", header, rows)
         for path in draw(good, published, folder / f"distribution{suffix}"):

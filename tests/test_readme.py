@@ -86,6 +86,15 @@ def test_importance_statistics(released: bool, name: str) -> None:
                 assert f"| {mean:.2f} ± {std:.2f} |" in line
 
 
+def test_importance_statistics_of_the_authors() -> None:
+    published = distribution.authors()
+    for measure in ("EWC", "MAS", "ANPyC"):
+        line = row("### Importance distribution", f"| {measure}, authors |")
+        pairs = [pair for kind in ("kurtosis", "skewness") for pair in published[kind][measure]]
+        cells = " | ".join(f"{mean:.2f} ± {std:.2f}" for mean, std in pairs)
+        assert line == f"| {measure}, authors | {cells} |"
+
+
 BENCHMARK = json.loads((ROOT / "results/benchmark.json").read_text(encoding="utf-8"))
 
 
