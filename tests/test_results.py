@@ -1,15 +1,19 @@
-"""Files of a run: names, atomic writing, damaged and foreign files, the lock."""
+"""Files of a run: names, sources, atomic writing, damaged and foreign files, the lock."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +40,7 @@ RESULT = {
     "validation_accuracy": ROWS,
     "metrics": {"ACC": 0.25},
     "seconds": 1.5,
+    "versions": {},
 }
 
 
@@ -45,8 +50,12 @@ def files(tmp_path: Path) -> RunFiles:
     return RunFiles(tmp_path, "a_run", LABEL)
 
 
-def no_waiting(text: str) -> None:
-    pytest.fail(f"nobody else has this run, and yet: {text}")
+@contextlib.contextmanager
+def held(files: RunFiles) -> Iterator[None]:
+    """Hold a run that nobody else has."""
+    with files.hold() as mine:
+        assert mine
+        yield
 
 
 def assert_one_line(error: BaseException, *parts: str) -> None:
@@ -81,11 +90,15 @@ def test_neighbouring_numbers_have_different_names() -> None:
     assert float(results.number(1e22)) == 1e22 and float(results.number(1e-5)) == 1e-5
 
 
-def test_settings_hash_is_empty_for_the_defaults_alone() -> None:
+def test_settings_hash_counts_what_differs_from_the_defaults_alone() -> None:
     default = {"tasks": 10, "hidden": [512, 256], "steps": None}
     assert settings_hash(dict(default), default) == ""
-    for changed in ({"tasks": 9}, {"hidden": [256, 512]}, {"steps": 5}, {"new": 1}):
-        assert settings_hash({**default, **changed}, default)
+    assert settings_hash(dict(default), {**default, "younger": 1}) == ""
+    for changed in ({"tasks": 9}, {"hidden": [256, 512]}, {"steps": 5}, {"new": None}):
+        found = settings_hash({**default, **changed}, default)
+        assert found == settings_hash(changed, {}) != ""
+        younger = {"younger": [1]}
+        assert settings_hash({**default, **changed, **younger}, {**default, **younger}) == found
 
 
 def test_settings_hash_stays_the_same_and_tells_settings_apart() -> None:
@@ -108,7 +121,152 @@ def test_settings_hash_stays_the_same_and_tells_settings_apart() -> None:
     assert len(hashes) == len(changes)
 
 
+# Sources
+
+SOURCE = """
+import os.path as place
+
+class A(B, metaclass=C):
+    part: int = 1
+
+    async def f(self, a, /, b=2, *c, d=None, **e) -> None:
+        async with a as q, b:
+            return f"a{b!r:>{d}}" "b" f"{c=}" "λ\\u0378{" f"{a:}{{" f""
+
+match v:
+    case None | [1, *_, "a"] | {"k": w, **r} | P(1, q=2) as u if u:
+        while (n := -2.5e-10) < 1j <= 3 is not ...:
+            x = {**a, 1: [i async for i in j if i], "": lambda *b, c=b"\\x00": (yield a[1:2, ::3])}
+"""
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a script in a small project: every module of it but results.py is `SOURCE`."""
+    folder = tmp_path / "project" / "common"
+    folder.mkdir(parents=True)
+    script = folder.parent / "script.py"
+    for path in (script, *(folder / f"{name}.py" for name in results.COMPUTING)):
+        path.write_text(SOURCE, encoding="utf-8")
+    monkeypatch.setattr(results, "__file__", str(folder / "results.py"))
+    return script
+
+
+digest: Callable[[Path], str] = results.code_digest.__wrapped__  # the cache would hide changes
+
+
+def test_code_digest_is_the_same_for_every_version_of_python(sources: Path) -> None:
+    # 3.10 to 3.13 give this; their trees of `SOURCE` are not the same.
+    assert digest(sources) == "443c5e367559"
+    assert digest(Path(shutil.copy(sources, sources.parents[1]))) == "443c5e367559"
+
+
+@pytest.mark.parametrize("number", range(1 + len(results.COMPUTING)))
+def test_code_digest_counts_what_is_computed_alone(sources: Path, number: int) -> None:
+    modules = (f"common/{name}.py" for name in results.COMPUTING)
+    changed = sources.parent / ["script.py", *modules][number]
+    before = digest(sources)
+    (changed.parent / "plots.py").write_text("x = 1\n")
+    text = f'"""Doc."""\n# λ\n{SOURCE}'
+    for old, new in (
+        ("-> None:\n", "-> None:\n        '''Doc.'''\n"),
+        ("class A(B, metaclass=C):\n", "class A(\n B, metaclass=C,\n):\n    'Doc.'\n"),
+        ("q, b:", "q, (b):  # type: ignore"),
+        ('"":', 'u"":'),
+        ("\n", "\r\n"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    changed.write_bytes(text.encode())
+    assert digest(sources) == before
+    for old, new in (
+        ("-2.5", "2.5"),
+        (", b:", ":"),
+        ('"a"', '""'),
+        ("case None", "case False"),
+        ("{d}", "{e}"),
+        ("1j", "1"),
+        ("match", "part = 2\nmatch"),
+    ):
+        assert old in SOURCE
+        changed.write_text(SOURCE.replace(old, new), encoding="utf-8")
+        assert digest(sources) != before
+
+
+def test_code_digest_is_that_of_the_project_wherever_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "common").mkdir()
+    script = shutil.copy(ROOT / "ewc.py", tmp_path)
+    for path in (ROOT / "common").glob("*.py"):
+        shutil.copy(path, tmp_path / "common")
+    code = "import sys; from pathlib import Path; from common import results; "
+    code += "print(results.code_digest(Path(sys.argv[1])), 'tensorflow' in sys.modules)"
+    other = subprocess.run(
+        [sys.executable, "-c", code, script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert other.stdout.split() == [digest(ROOT / "ewc.py"), "False"]
+    assert digest(ROOT / "ewc.py") != digest(ROOT / "mas.py")
+
+
 # Writing JSON
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(), parts, max_size=3),
+)
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=4))
+def test_write_json_keeps_everything(tmp_path_factory: Any, content: dict[str, Any]) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    write_json(path, content)
+    assert json.loads(path.read_text(encoding="utf-8")) == content
+
+
+def test_write_json_writes_row_by_row(tmp_path: Path) -> None:
+    reading = {"task": 0, "accuracy": [0.5, 1 / 3]}
+    content = {
+        "accuracy": [[0.5], (0.25, None)],
+        "metrics": {"ACC": 0.25, 1: []},
+        "trace": [reading, reading],
+        "deep": [[[1, 2], [3]], {"a": {"b": "λ"}}, {}],
+        "none": {},
+    }
+    write_json(tmp_path / "x.json", content)
+    assert (
+        (tmp_path / "x.json").read_text()
+        == """{
+ "accuracy": [
+  [0.5],
+  [0.25, null]
+ ],
+ "metrics": {
+  "ACC": 0.25,
+  "1": []
+ },
+ "trace": [
+  {"task": 0, "accuracy": [0.5, 0.3333333333333333]},
+  {"task": 0, "accuracy": [0.5, 0.3333333333333333]}
+ ],
+ "deep": [
+  [
+   [1, 2],
+   [3]
+  ],
+  {
+   "a": {
+    "b": "\\u03bb"
+   }
+  },
+  {}
+ ],
+ "none": {}
+}
+"""
+    )
 
 
 def test_write_json_replaces_the_file(tmp_path: Path) -> None:
@@ -155,7 +313,7 @@ def test_there_is_nothing_to_read_at_first(files: RunFiles) -> None:
 
 
 def test_finish_stores_label_and_result(files: RunFiles) -> None:
-    with files.lock(no_waiting):
+    with held(files):
         files.save_checkpoint({}, {})
         files.finish(RESULT)
         assert files.load_checkpoint() is None
@@ -199,7 +357,7 @@ def test_arrays_are_stored_beside_the_result_whole_or_not_at_all(
     files: RunFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrays = {"a": np.arange(5)}
-    with files.lock(no_waiting):
+    with held(files):
         files.finish(RESULT, arrays)
     path = files.path.with_suffix(".npz")
     whole = path.read_bytes()
@@ -211,7 +369,7 @@ def test_arrays_are_stored_beside_the_result_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez_compressed", fail)
-    with files.lock(no_waiting), pytest.raises(OSError, match="No space"):
+    with held(files), pytest.raises(OSError, match="No space"):
         files.finish(RESULT, arrays)
     assert path.read_bytes() == whole
     assert sorted(path.parent.iterdir()) == [files.path, path]
@@ -243,6 +401,39 @@ def test_result_of_another_run_is_refused(files: RunFiles, key: str, value: Any)
     assert_one_line(caught.value, str(files.path), key, "--fresh")
 
 
+SETTINGS: Mapping[str, Any] = LABEL["settings"]  # type: ignore[assignment]
+DEFAULTS = {**SETTINGS, "tasks": 10, "younger": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "same"),
+    [
+        (SETTINGS, {**SETTINGS, "younger": 0.5}, True),
+        (SETTINGS, {**SETTINGS, "younger": 1}, False),
+        ({**SETTINGS, "younger": 1}, {**SETTINGS, "younger": 1}, True),
+        ({"tasks": 2}, {**SETTINGS, "younger": 0.5}, True),
+        ({}, {**SETTINGS, "younger": 0.5}, False),
+        ({**SETTINGS, "unknown": None}, {**SETTINGS, "younger": 0.5}, False),
+    ],
+)
+def test_setting_that_a_file_lacks_has_its_default(
+    tmp_path: Path, stored: dict[str, Any], wanted: dict[str, Any], same: bool
+) -> None:
+    old = RunFiles(tmp_path, "a_run", {**LABEL, "settings": stored})
+    with held(old):
+        old.save_checkpoint(POSITION, checkpoint_arrays())
+    write_json(old.path, {**old.label, **RESULT})
+    new = RunFiles(tmp_path, "a_run", {**LABEL, "settings": wanted}, DEFAULTS)
+    if same:
+        assert new.read() == {**new.label, **RESULT}
+        assert_same_checkpoint(new.load_checkpoint())
+    else:
+        with pytest.raises(ResultError, match=r"another run \(settings differ"):
+            new.read()
+        with pytest.raises(ResultError, match="another run"):
+            new.load_checkpoint()
+
+
 # Checkpoints
 
 
@@ -264,9 +455,9 @@ POSITION = {"place": [1, 0, 7], "accuracy": [[1 / 3], [0.1 + 0.2, 5e-324]], "tex
 
 def saved_checkpoint(files: RunFiles) -> Path:
     """Save a checkpoint and return its path."""
-    with files.lock(no_waiting):
+    with held(files):
         files.save_checkpoint(POSITION, checkpoint_arrays())
-    (path,) = [p for p in files.path.with_suffix(".ckpt").iterdir() if p.name != "lock"]
+    (path,) = files.path.with_suffix(".ckpt").iterdir()
     return path
 
 
@@ -289,7 +480,7 @@ def test_checkpoint_comes_back_bit_for_bit(files: RunFiles) -> None:
 
 def test_next_checkpoint_replaces_the_last(files: RunFiles) -> None:
     saved_checkpoint(files)
-    with files.lock(no_waiting):
+    with held(files):
         files.save_checkpoint({"place": 2}, {"a": np.ones(2)})
     position, arrays = files.load_checkpoint() or ({}, {})
     assert position == {"place": 2}
@@ -306,7 +497,7 @@ def test_failing_save_leaves_the_last_checkpoint(
         raise OSError(28, "No space left on device")
 
     saved_checkpoint(files)
-    with monkeypatch.context() as patch, files.lock(no_waiting):
+    with monkeypatch.context() as patch, held(files):
         patch.setattr(*failing, fail)
         with pytest.raises(OSError, match="No space"):
             files.save_checkpoint({"place": 2}, {"a": np.ones(2)})
@@ -417,13 +608,24 @@ def test_checkpoint_of_another_schema_is_refused(
         RunFiles(files.path.parent, "a_run", LABEL).load_checkpoint()
 
 
+def test_checkpoint_of_other_sources_is_refused_and_their_result_is_not(tmp_path: Path) -> None:
+    old, new = (RunFiles(tmp_path, "a_run", LABEL, code=code) for code in ("old", "new"))
+    path = saved_checkpoint(old)
+    assert_same_checkpoint(RunFiles(tmp_path, "a_run", LABEL, code="old").load_checkpoint())
+    with pytest.raises(ResultError) as caught:
+        new.load_checkpoint()
+    assert_one_line(caught.value, str(path), "was made by other sources")
+    write_json(old.path, {**old.label, **RESULT})
+    assert new.read() == {**new.label, **RESULT}
+
+
 # The folder of a run and its lock
 
 
 def test_folder_is_there_while_the_run_is_held_and_gone_afterwards(files: RunFiles) -> None:
     folder = files.path.with_suffix(".ckpt")
     assert not folder.exists()
-    with files.lock(no_waiting):
+    with held(files):
         assert folder.is_dir()
     assert not folder.exists()
 
@@ -433,31 +635,33 @@ def test_folder_is_gone_after_the_result_is_stored(files: RunFiles) -> None:
     (files.path.with_suffix(".ckpt") / "state.npz.new").write_bytes(
         b"left over by a killed process"
     )
-    with files.lock(no_waiting):
+    with held(files):
         files.finish(RESULT)
     assert [entry.name for entry in files.path.parent.iterdir()] == ["a_run.json"]
 
 
 def test_folder_stays_while_there_is_a_checkpoint(files: RunFiles) -> None:
-    with pytest.raises(KeyboardInterrupt), files.lock(no_waiting):
+    with pytest.raises(KeyboardInterrupt), held(files):
         files.save_checkpoint(POSITION, checkpoint_arrays())
         raise KeyboardInterrupt
     assert_same_checkpoint(files.load_checkpoint())
-    with files.lock(no_waiting):  # and the lock is free
+    with held(files):  # and the lock is free
         assert_same_checkpoint(files.load_checkpoint())
 
 
 def test_folder_is_gone_after_a_run_that_saved_nothing(files: RunFiles) -> None:
-    with pytest.raises(KeyboardInterrupt), files.lock(no_waiting):
+    with pytest.raises(KeyboardInterrupt), held(files):
         raise KeyboardInterrupt
     assert list(files.path.parent.iterdir()) == []
 
 
-def test_discard_removes_result_and_checkpoint(files: RunFiles) -> None:
+def test_discard_removes_what_was_there_before(files: RunFiles) -> None:
     saved_checkpoint(files)
     write_json(files.path, {**files.label, **RESULT})
-    (files.path.parent / "another.json").write_text("{}")
-    with files.lock(no_waiting):
+    for name in ("a_run.npz", "another.json"):
+        (files.path.parent / name).write_text("{}")
+    files = RunFiles(files.path.parent, "a_run", LABEL)
+    with held(files):
         files.discard()
         assert files.read() is None
         assert files.load_checkpoint() is None
@@ -465,153 +669,241 @@ def test_discard_removes_result_and_checkpoint(files: RunFiles) -> None:
     assert [entry.name for entry in files.path.parent.iterdir()] == ["another.json"]
 
 
-# Another process: takes the run, notes what happens in a file that all write to, and keeps the run
-# until it is told to go on.
+@pytest.mark.parametrize("before", [False, True])
+def test_discard_keeps_what_another_process_made_since(files: RunFiles, before: bool) -> None:
+    other = RunFiles(files.path.parent, "a_run", LABEL)
+    if before:
+        with held(other):
+            other.finish({**RESULT, "seconds": 1.0}, {"a": np.zeros(2)})
+        saved_checkpoint(other)
+        times = other.path.stat()
+        files = RunFiles(files.path.parent, "a_run", LABEL)
+    with held(other):
+        other.finish(RESULT, {"a": np.ones(2)})
+    if before:  # even if clocks go back
+        os.utime(other.path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    saved_checkpoint(other)
+    with held(files):
+        files.discard()
+        assert files.read() == {**files.label, **RESULT}
+        assert_same_checkpoint(files.load_checkpoint())
+    with np.load(files.path.with_suffix(".npz")) as stored:
+        assert stored["a"].tolist() == [1, 1]
+
+
+def test_checkpoint_folder_may_be_a_link_to_another_file_system(
+    files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch, replace = tmp_path / "scratch", os.replace
+    scratch.mkdir()
+    files.path.with_suffix(".ckpt").symlink_to(scratch)
+
+    def replace_there(old: Path, new: Path) -> None:
+        if old.parent != new.parent:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", replace_there)
+    assert saved_checkpoint(files).resolve().parent == scratch
+    assert_same_checkpoint(files.load_checkpoint())
+    with held(files):
+        files.finish(RESULT, {"a": np.ones(2)})
+    assert list(scratch.iterdir()) == []
+    assert files.path.with_suffix(".ckpt").is_symlink()  # it is the user's
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing pass between two tries for the lock."""
+    monkeypatch.setattr(results, "_PAUSE_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("no_pause")
+@pytest.mark.parametrize("target", ["nothing", "a_file", "a_run.ckpt"])
+def test_link_to_no_folder_is_named_with_its_target(
+    files: RunFiles, tmp_path: Path, target: str
+) -> None:
+    link = files.path.with_suffix(".ckpt")
+    (tmp_path / "a_file").write_text("")
+    link.symlink_to(tmp_path / target)
+    with pytest.raises(ResultError) as caught, files.hold():
+        pass
+    assert_one_line(caught.value, f"{link} is a link to {tmp_path / target}, ")
+    assert link.is_symlink()
+
+
+@pytest.mark.usefixtures("no_pause")
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo])
+def test_what_is_in_the_way_of_the_folder_is_named(
+    files: RunFiles, make: Callable[[Path], None]
+) -> None:
+    path = files.path.with_suffix(".ckpt")
+    make(path)
+    again = RunFiles(files.path.parent, "a_run", LABEL)
+    with pytest.raises(ResultError) as caught, again.hold():
+        pass
+    assert_one_line(caught.value, f"{path} is in the way")
+    assert path.exists()
+
+
+@pytest.mark.usefixtures("no_pause")
+@pytest.mark.parametrize("folder", ["gone/folder", "file/folder", "link/folder"])
+def test_folder_of_results_may_be_gone_but_not_in_the_way(tmp_path: Path, folder: str) -> None:
+    files = RunFiles(tmp_path / folder, "a_run", LABEL)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    if folder.startswith("gone"):
+        with held(files):
+            files.finish(RESULT)
+        return
+    with pytest.raises((ResultError, OSError)) as caught, files.hold():
+        pass
+    assert_one_line(caught.value, str(files.path.parent.parent))
+
+
+def failing(error: int) -> Callable[..., None]:
+    """Return a function that fails with an error."""
+
+    def fail(*_: Any) -> None:
+        raise OSError(error, os.strerror(error))
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_file_system_without_locks_is_named(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", failing(error))
+    with pytest.raises(ResultError) as caught, files.hold():
+        pass
+    assert_one_line(caught.value, str(files.path.parent), os.strerror(error), "--results-dir")
+
+
+@pytest.mark.usefixtures("no_pause")
+@pytest.mark.parametrize(("error", "tries"), [(errno.EACCES, 1), (errno.ESTALE, 100)])
+def test_lock_that_cannot_be_opened_is_tried_again_only_if_it_may_help(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch, error: int, tries: int
+) -> None:
+    done: list[int] = []
+
+    def fail(*_: Any) -> None:
+        done.append(1)
+        failing(error)()
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises((ResultError, OSError), match=os.strerror(error)), files.hold():
+        pass
+    assert len(done) == tries
+
+
+# Another process: takes the run and keeps it until it is told to go on.
 OTHER = """
 import json, sys
 from pathlib import Path
 from common.results import RunFiles
 
-folder, name, label = sys.argv[1:]
-files = RunFiles(Path(folder), "a_run", json.loads(label))
-
-def note(text):
-    with (Path(folder) / "notes").open("a") as file:
-        file.write(f"{name} {text}\\n")
-    print(text, flush=True)
-
-with files.lock(lambda text: note("waits")):
-    note("has it")
+files = RunFiles(Path(sys.argv[1]), "a_run", json.loads(sys.argv[2]))
+with files.hold() as held:
+    print(held, flush=True)
     for order in sys.stdin:
         if order == "save\\n":
             files.save_checkpoint({}, {})
-            note("saved")
-        if order == "end\\n":
-            break
-    note("leaves")
+            print("saved", flush=True)
 """
-
-
-class Other:
-    """Another process that wants the run; `says` waits for its next line."""
-
-    def __init__(self, files: RunFiles, name: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", OTHER, str(files.path.parent), name, json.dumps(LABEL)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def says(self) -> str:
-        assert self.process.stdout
-        return self.process.stdout.readline().strip()
-
-    def does(self, order: str) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(f"{order}\n")
-        self.process.stdin.flush()
-
-    def ends(self) -> None:
-        self.does("end")
-        assert self.says() == "leaves"
-        assert self.process.wait(60) == 0
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
 
 
 @pytest.fixture
-def other(files: RunFiles) -> Any:
-    """Return the function that starts another process."""
-    started: list[Other] = []
-
-    def start(name: str) -> Other:
-        started.append(Other(files, name))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.close()
-
-
-def notes(files: RunFiles) -> list[str]:
-    """Return what the processes have noted, without the notes of waiting."""
-    lines = (files.path.parent / "notes").read_text().splitlines()
-    return [line for line in lines if "waits" not in line]
+def other(files: RunFiles) -> Iterator[subprocess.Popen[str]]:
+    """Return another process that holds the run."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OTHER, str(files.path.parent), json.dumps(LABEL)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout and process.stdout.readline() == "True\n"
+    yield process
+    process.kill()
+    process.communicate()
 
 
-def test_second_process_is_told_and_waits(files: RunFiles, other: Callable[[str], Other]) -> None:
-    first = other("first")
-    assert first.says() == "has it"
-    second = other("second")
-    assert second.says() == "waits"
-    first.ends()
-    assert second.says() == "has it"  # not "waits" again
-    second.ends()
-    expected = ["first has it", "first leaves", "second has it", "second leaves"]
-    assert notes(files) == expected
-    assert not files.path.with_suffix(".ckpt").exists()
+def save(process: subprocess.Popen[str]) -> None:
+    """Make the other process save a checkpoint."""
+    assert process.stdin and process.stdout
+    process.stdin.write("save\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "saved\n"
 
 
-def test_lock_holds_after_the_first_process_removed_the_folder(
-    files: RunFiles, other: Callable[[str], Other]
+def test_run_that_another_process_holds_is_not_held(
+    files: RunFiles, other: subprocess.Popen[str]
 ) -> None:
-    first = other("first")
-    assert first.says() == "has it"
-    second = other("second")
-    assert second.says() == "waits"
-    first.ends()  # and removes the folder, in which the file is that the second waits for
-    assert second.says() == "has it"
-    third = other("third")
-    assert third.says() == "waits"
-    second.does("save")
-    assert second.says() == "saved"
-    second.ends()
-    assert third.says() == "has it"
-    third.ends()
-    assert files.load_checkpoint() == ({}, {})
-
-
-def test_lock_goes_with_a_killed_process(files: RunFiles, other: Callable[[str], Other]) -> None:
-    first = other("first")
-    assert first.says() == "has it"
-    first.does("save")
-    assert first.says() == "saved"
-    first.process.kill()
-    first.process.wait()
-    with files.lock(no_waiting):
+    for _ in range(2):
+        with files.hold() as mine:
+            assert not mine
+    save(other)  # its folder is still there
+    other.communicate()  # the end of its work
+    with held(files):
         assert files.load_checkpoint() == ({}, {})
 
 
-# Many processes take the run in turns; each time they count on in a file.
+def test_lock_goes_with_a_killed_process(files: RunFiles, other: subprocess.Popen[str]) -> None:
+    save(other)
+    other.kill()
+    other.wait()
+    with held(files):
+        assert files.load_checkpoint() == ({}, {})
+
+
+# Many processes share a grid, and then fight for one run, each time counting on in a file.
 MANY = """
-import sys
+import json, sys
 from pathlib import Path
 from common.results import RunFiles
 
-folder = Path(sys.argv[1])
-files, count = RunFiles(folder, "a_run", {}), folder / "count"
-for _ in range(300):
-    with files.lock(lambda text: None):
-        count.write_text(str(int(count.read_text()) + 1))
+folder, result = Path(sys.argv[1]), json.loads(sys.argv[2])
+pending = [RunFiles(folder, f"{number}", {}) for number in range(60)]
+sys.stdin.read()  # until all are ready
+while pending:
+    passed = []
+    for files in pending:
+        with files.hold() as held:
+            if not held:
+                passed.append(files)
+            elif files.read() is None:
+                with (folder / "log").open("a") as log:
+                    log.write(f"{files.path.stem}\\n")
+                files.finish(result, {"a": [1]})
+    pending = passed
+files, count, done = RunFiles(folder, "a_run", {}), folder / "count", 0
+while done < 150:
+    with files.hold() as held:
+        if held:
+            count.write_text(str(int(count.read_text()) + 1))
+            done += 1
 """
 
 
-def test_run_changes_hands_between_many_processes(files: RunFiles, tmp_path: Path) -> None:
+def test_no_run_is_done_twice_by_many_processes(tmp_path: Path) -> None:
     (tmp_path / "count").write_text("0")
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", MANY, str(tmp_path)],
+            [sys.executable, "-c", MANY, str(tmp_path), json.dumps(RESULT)],
             cwd=ROOT,
+            stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for _ in range(4)
     ]
+    for process in processes:
+        assert process.stdin
+        process.stdin.close()
+        process.stdin = None
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert errors == [""] * 4
-    assert (tmp_path / "count").read_text() == "1200"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["count"]
+    assert sorted(map(int, (tmp_path / "log").read_text().split())) == list(range(60))
+    assert (tmp_path / "count").read_text() == "600"
+    assert not list(tmp_path.glob("*.ckpt"))
