@@ -11,9 +11,10 @@ import hashlib
 import math
 import os
 import random
+import stat
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ import numpy.typing as npt
 
 DATA_DIR = Path(__file__).resolve().parents[1] / "data"
 VALIDATION_EXAMPLES = 5000
+# Far below the distance between the generators of two seeds, so that they share no permutation.
+MOST_TASKS = 10_000
 
 # In the order in which they enter the checksum of a data set.
 FILES = (
@@ -185,12 +188,15 @@ class Mixture:
     Attributes:
         dataset: The unpermuted data set that all tasks share.
         permutation: int32 [T, pixels], one row a task.
+        label_step: What is added to an image's label per task number: the number of classes where
+            every task has outputs of its own, 0 where all tasks share them.
         number: 0, as of a first task.
 
     """
 
     dataset: Dataset
     permutation: npt.NDArray[np.int32]
+    label_step: int
     number: int = 0
 
     @property
@@ -204,39 +210,131 @@ class Mixture:
         return self.dataset.train
 
 
-def task_permutation(task: int, pixels: int = 784) -> npt.NDArray[np.int32]:
+def task_permutation(task: int, pixels: int = 784, seed: int = 0) -> npt.NDArray[np.int32]:
     """Return the pixel permutation of a task.
 
-    It is `order = list(range(pixels)); random.seed(task); random.shuffle(order)`, from a private
-    generator: it depends on the arguments alone, and Python's global generator is not touched.
+    It is `order = list(range(pixels)); random.seed(task + 1_000_000 * seed);
+    random.shuffle(order)`, from a private generator: it depends on the arguments alone, and
+    Python's global generator is not touched. No two pairs of task and seed use the same generator.
 
     Args:
-        task: Number of the task, from 0. Task 0 is permuted too.
+        task: Number of the task, from 0 to `MOST_TASKS` - 1. Task 0 is permuted too.
         pixels: Pixels per image.
+        seed: Seed of the permutations, from 0. Seed 0 gives the tasks of the release.
 
     Returns:
         int32 [pixels]; new pixel j is old pixel `permutation[j]`.
 
+    Raises:
+        DataError: If `task` or `seed` is out of its range.
+
     """
+    if not 0 <= task < MOST_TASKS or seed < 0:
+        raise DataError(
+            f"task {task} of seed {seed} has no permutation: tasks are numbered from 0 to "
+            f"{MOST_TASKS - 1}, seeds from 0"
+        )
     order = list(range(pixels))
-    random.Random(task).shuffle(order)
+    random.Random(task + 1_000_000 * seed).shuffle(order)
     return np.array(order, dtype=np.int32)
 
 
-def permuted_tasks(dataset: Dataset, count: int) -> list[Task]:
+def permuted_tasks(dataset: Dataset, count: int, seed: int = 0) -> list[Task]:
     """Return the tasks 0 to `count` - 1 of a data set, which all share its images.
 
     Args:
         dataset: The unpermuted data set.
-        count: Number of tasks.
+        count: Number of tasks, from 1 to `MOST_TASKS`.
+        seed: Seed of the permutations; see `task_permutation`.
 
     Returns:
         The tasks in order.
 
+    Raises:
+        DataError: If `count` or `seed` is out of its range.
+
     """
+    if not 1 <= count <= MOST_TASKS:
+        raise DataError(f"cannot make {count} tasks: choose a number from 1 to {MOST_TASKS}")
     return [
-        Task(number, dataset, task_permutation(number, dataset.pixels)) for number in range(count)
+        Task(number, dataset, task_permutation(number, dataset.pixels, seed))
+        for number in range(count)
     ]
+
+
+def warnings(dataset: Dataset) -> list[str]:
+    """Return what makes a data set train into nonsense although its files are sound.
+
+    To be asked of the whole data set: the few images that `first` keeps may lack a class rightly.
+
+    Args:
+        dataset: NumPy arrays, as `load_mnist` returns them.
+
+    Returns:
+        One line of text for each kind of fault, empty for sound data: classes without an image in
+        a split, and images whose largest pixel is 1 or less.
+
+    """
+    splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    return [*_absent_classes(splits, dataset.classes), *_dark_images(splits)]
+
+
+def _absent_classes(splits: dict[str, Split], classes: int) -> list[str]:
+    """Return the warning of classes without an image in a split, if there are any."""
+    present = {name: set(np.unique(split.labels).tolist()) for name, split in splits.items()}
+    absent: dict[tuple[str, ...], list[int]] = {}
+    for number in range(classes):
+        names = tuple(name for name in splits if number not in present[name])
+        if names:
+            absent.setdefault(names, []).append(number)
+    if not absent:
+        return []
+
+    advice = set()
+    for names in absent:
+        if len(names) == len(splits):
+            advice.add("number the labels from 0 without gaps")
+        elif ("training" in names) == ("validation" in names):
+            advice.add("use training and test files of the same classes")
+        else:
+            advice.add(
+                f"shuffle the training file (its first {VALIDATION_EXAMPLES} images are the "
+                "validation set; is it sorted by class?)"
+            )
+    where = ", ".join(
+        f"of {_classes(numbers)} in the {_listed(names)} set" for names, numbers in absent.items()
+    )
+    return [f"accuracies will mislead: no image {where}; {' and '.join(sorted(advice))}"]
+
+
+def _dark_images(splits: dict[str, Split]) -> list[str]:
+    """Return the warning of images whose largest pixel is 1 or less, if there are any."""
+    names = [name for name, split in splits.items() if split.images.max() <= 1]
+    if not names:
+        return []
+    return [
+        f"no pixel of the {_listed(names)} set is above 1, where white is 255: images scaled to "
+        "0-1 seem to have been written as bytes; write them with grey values of 0-255"
+    ]
+
+
+def _classes(numbers: list[int]) -> str:
+    """Return ascending class numbers in words: the first three ranges, and how many more."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1].append(number)
+        else:
+            ranges.append([number])
+    words = [str(r[0]) if len(r) == 1 else f"{r[0]} to {r[-1]}" for r in ranges[:3]]
+    if len(ranges) > 3:
+        words.append(f"{sum(map(len, ranges[3:]))} more")
+    return f"class{'es' if len(numbers) > 1 else ''} {_listed(words)}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def load_mnist(data_dir: str | os.PathLike[str] = DATA_DIR) -> Dataset:
@@ -301,6 +399,9 @@ def _find(folder: Path, present: set[str], name: str) -> Path:
 def _read(path: Path) -> bytes:
     """Return the decompressed contents of a file, checked if it is one of the project's own."""
     try:
+        # Reading a pipe would wait for ever, and reading a device never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"{path} is not a regular file; put the data themselves there")
         content = path.read_bytes()
     except OSError as error:
         raise DataError(
@@ -382,9 +483,9 @@ def _check_together(
             f"{VALIDATION_EXAMPLES} are for validation; use a file with more than that"
         )
     highest = int(train_labels.max())
-    if highest == 0:
+    if train_labels.min() == highest:
         raise DataError(
-            f"{train_labels_path} has one class only (every label is 0); "
+            f"{train_labels_path} has one class only (every label is {highest}); "
             "use data of at least two classes, labelled from 0"
         )
     if test_labels.max() > highest:

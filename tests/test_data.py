@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import random
 import shutil
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common import data
-from common.data import DATA_DIR, DataError, Dataset, load_mnist, permuted_tasks, task_permutation
+from common.data import (
+    DATA_DIR,
+    MOST_TASKS,
+    DataError,
+    Dataset,
+    Split,
+    load_mnist,
+    permuted_tasks,
+    task_permutation,
+)
 from tests.idx import idx_bytes, write_idx_dataset
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = data.FILES
@@ -125,15 +136,30 @@ def test_permutation_values(task: int, first: list[int], digest: str) -> None:
     assert hashlib.sha256(permutation.astype("<i4").tobytes()).hexdigest() == digest
 
 
-@given(task=st.integers(0, 10**6), pixels=st.integers(1, 1000))
-def test_permutation_of_any_task(task: int, pixels: int) -> None:
-    permutation = task_permutation(task, pixels)
-    assert sorted(permutation.tolist()) == list(range(pixels))
-    np.testing.assert_array_equal(permutation, task_permutation(task, pixels))
+@given(
+    task=st.integers(0, MOST_TASKS - 1), pixels=st.integers(1, 1000), seed=st.integers(0, 2**31 - 1)
+)
+def test_permutation_is_that_of_pythons_own_generator(task: int, pixels: int, seed: int) -> None:
+    def shuffled(generator_seed: int) -> list[int]:
+        order = list(range(pixels))
+        random.seed(generator_seed)
+        random.shuffle(order)
+        return order
+
+    assert task_permutation(task, pixels).tolist() == shuffled(task)
+    assert task_permutation(task, pixels, seed).tolist() == shuffled(task + 1_000_000 * seed)
 
 
-def test_permutations_differ_between_tasks() -> None:
-    assert len({task_permutation(task).tobytes() for task in range(100)}) == 100
+def test_permutations_differ_between_tasks_and_seeds() -> None:
+    tasks = [*range(20), MOST_TASKS - 1]
+    permutations = {task_permutation(t, seed=s).tobytes() for t in tasks for s in (0, 1, 2, 10)}
+    assert len(permutations) == 4 * len(tasks)
+
+
+@pytest.mark.parametrize(("task", "seed"), [(-1, 0), (MOST_TASKS, 0), (1_000_000, 0), (0, -1)])
+def test_permutation_of_no_task(task: int, seed: int) -> None:
+    with pytest.raises(DataError, match=f"^task {task} of seed {seed} .* 0 to 9999, seeds from 0$"):
+        task_permutation(task, seed=seed)
 
 
 def test_permutation_leaves_global_generators_alone() -> None:
@@ -162,6 +188,19 @@ def test_permuted_tasks(small: Dataset) -> None:
         assert task.validation is small.validation
         assert task.test is small.test
         np.testing.assert_array_equal(task.permutation, task_permutation(task.number, pixels=16))
+    for task in permuted_tasks(small, 3, seed=7):
+        expected = task_permutation(task.number, pixels=16, seed=7)
+        np.testing.assert_array_equal(task.permutation, expected)
+
+
+@pytest.mark.parametrize("count", [-1, 0, MOST_TASKS + 1, 10**18])
+def test_number_of_tasks_out_of_range(small: Dataset, count: int) -> None:
+    with pytest.raises(DataError, match=f"^cannot make {count} tasks: .* 1 to 10000$"):
+        permuted_tasks(small, count)
+
+
+def test_most_tasks(small: Dataset) -> None:
+    assert len(permuted_tasks(small, MOST_TASKS)) == MOST_TASKS
 
 
 # Dataset
@@ -194,6 +233,111 @@ def test_convert(small: Dataset) -> None:
     assert converted.test.labels == small.test.labels.tolist()
     assert converted.checksum == small.checksum
     assert len(converted.first(4).train.labels) == 4
+
+
+# Data that train into nonsense
+
+
+def labelled(training: object, validation: object, test: object, largest: int = 255) -> Dataset:
+    """Return a data set with these labels, and images that are `largest` in one pixel of the last.
+
+    As in `load_mnist`, the training file has the highest label.
+    """
+    splits = []
+    for values in (training, validation, test):
+        labels = np.array(values, np.uint8)
+        images = np.zeros((len(labels), 4), np.uint8)
+        images[-1, 2] = largest
+        splits.append(Split(images, labels))
+    classes = 1 + max(splits[0].labels.max(), splits[1].labels.max())
+    return Dataset(*splits, classes=int(classes), pixels=4, checksum="labelled")
+
+
+TEN = range(10)
+GAP = [*range(9), 200]
+EVEN = range(0, 256, 2)
+NUMBER, SHUFFLE, MATCH = "number the labels from 0", "shuffle the training file", "same classes"
+ABSENT = {
+    "labels from 1": (
+        labelled(range(1, 11), range(1, 11), range(1, 11)),
+        "class 0 in the training, validation and test set",
+        [NUMBER],
+    ),
+    "gap": (
+        labelled(GAP, GAP, GAP),
+        "classes 9 to 199 in the training, validation and test set",
+        [NUMBER],
+    ),
+    "gaps": (
+        labelled(EVEN, EVEN, EVEN),
+        "classes 1, 3, 5 and 124 more in the training, validation and test set",
+        [NUMBER],
+    ),
+    "few in validation": (labelled(TEN, [0, 1, 4, 8], TEN), "2 to 3, 5 to 7 and 9 in", [SHUFFLE]),
+    "sorted": (
+        labelled(range(3, 10), range(4), TEN),
+        "classes 0 to 2 in the training set, of classes 4 to 9 in the validation set",
+        [SHUFFLE],
+    ),
+    "other test classes": (labelled(TEN, TEN, range(9)), "class 9 in the test set", [MATCH]),
+    "other training classes": (
+        labelled([0, 2], [0, 2], range(3)),
+        "class 1 in the training and validation set",
+        [MATCH],
+    ),
+    "from 1 and sorted": (
+        labelled([2, 3], [1, 2], [1, 2, 3]),
+        "class 0 in the training, validation and test set, of class 1 in the training set, "
+        "of class 3 in the validation set",
+        [NUMBER, SHUFFLE],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ABSENT)
+def test_warning_of_absent_classes(case: str) -> None:
+    dataset, where, advice = ABSENT[case]
+    (text,) = data.warnings(dataset)
+    assert where in text
+    assert [word for word in (NUMBER, SHUFFLE, MATCH) if word in text] == advice
+    assert len(text.splitlines()) == 1
+
+
+def test_warning_of_mnist_sorted_by_class(mnist: Dataset) -> None:
+    images = np.concatenate([mnist.validation.images, mnist.train.images])
+    labels = np.concatenate([mnist.validation.labels, mnist.train.labels])
+    order = np.argsort(labels, kind="stable")
+    tail, head = order[5000:], order[:5000]
+    by_class = replace(
+        mnist,
+        train=Split(images[tail], labels[tail]),
+        validation=Split(images[head], labels[head]),
+    )
+    (text,) = data.warnings(by_class)
+    assert "no image of classes 1 to 9 in the validation set; shuffle" in text
+
+
+@pytest.mark.parametrize("largest", [0, 1, 2])
+def test_warning_of_scaled_images(largest: int) -> None:
+    texts = data.warnings(labelled(TEN, TEN, TEN, largest))
+    assert len(texts) == (largest < 2)
+    for text in texts:
+        assert "the training, validation and test set is above 1" in text and "255" in text
+
+
+def test_warning_of_one_scaled_file_beside_absent_classes() -> None:
+    dataset = labelled(TEN, TEN, range(9))
+    scaled = Split(dataset.test.images // 255, dataset.test.labels)
+    classes, pixels = data.warnings(replace(dataset, test=scaled))
+    assert "class 9 in the test set" in classes
+    assert "no pixel of the test set" in pixels
+
+
+def test_no_warning_of_sound_data(mnist: Dataset) -> None:
+    assert data.warnings(mnist) == []
+    assert data.warnings(labelled(TEN, TEN, TEN)) == []
+    # The first three images have three of ten classes: the reason to look at the whole data.
+    assert len(data.warnings(mnist.first(3))) == 1
 
 
 # Files that are fine
@@ -310,6 +454,7 @@ DAMAGE = {
     "size differs": (TEST_IMAGES, zeros(20, 2, 8), "2 x 8 pixels"),
     "label too high": (TEST_LABELS, array([10] * 20), "label 10.*none above 9"),
     "one class": (TRAIN_LABELS, zeros(5010), "one class"),
+    "one class, not 0": (TRAIN_LABELS, array([5] * 5010), "one class only .every label is 5"),
 }
 
 
@@ -341,8 +486,16 @@ def test_missing_file(tmp_path: Path, name: str) -> None:
 def test_unreadable_file(tmp_path: Path, name: str) -> None:
     folder = write_small(tmp_path)
     (folder / name).unlink()
-    (folder / name).mkdir()
-    assert_rejected(folder, name, "cannot be read: Is a directory")
+    (folder / name).symlink_to("nowhere")
+    assert_rejected(folder, name, "cannot be read: No such file")
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_no_regular_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    folder = write_small(tmp_path)
+    (folder / TEST_LABELS).unlink()
+    make(folder / TEST_LABELS)
+    assert_rejected(folder, TEST_LABELS, "not a regular file")
 
 
 def test_no_room_for_validation(tmp_path: Path) -> None:
