@@ -33,7 +33,8 @@ def consolidated_step(
         θ ← (θ − lr·g + lr·pull·θ*) / (1 + lr·pull)
 
     Explicit, unstable where lr·pull > 2: θ ← θ − lr·(g + pull·(θ − θ*)). Where the mask is 0, θ
-    stays as it is. With pull 0 both are plain SGD, bit for bit.
+    stays as it is. With pull 0 both are plain SGD, bit for bit. Where lr·pull overflows float32, θ
+    becomes NaN, which ends a run as `Diverged`.
 
     Args:
         parameter: θ, any shape; so are the others.
@@ -71,6 +72,7 @@ class Consolidation:
         merge: str = "sum",
         half: bool = False,
         update: str = "proximal",
+        decay: float = 1.0,
     ) -> None:
         """Starts with Ω = 0.
 
@@ -82,20 +84,29 @@ class Consolidation:
                 the newest task's importance alone.
             half: whether the penalty has a factor ½.
             update: of `consolidated_step`.
+            decay: γ in (0, 1], by which `absorb` multiplies Ω before it merges. With "sum",
+                Ω ← γΩ + F: online EWC (Schwarz et al. 2018, whose penalty has γ as a factor once
+                more; here λ contains it). "latest" keeps no earlier Ω, and takes 1 alone.
 
         Raises:
-            ValueError: unknown `merge` or `update`.
+            ValueError: unknown `merge` or `update`, or a `decay` that is out of range or that
+                `merge` does not take.
         """
         if merge not in MERGES:
             raise ValueError(f"merge {merge!r} is none of {', '.join(MERGES)}")
         if update not in UPDATES:
             raise ValueError(f"update {update!r} is none of {', '.join(UPDATES)}")
+        if not 0 < decay <= 1:
+            raise ValueError(f"decay {decay} is not in (0, 1]")
+        if decay != 1 and merge == "latest":
+            raise ValueError(f"merge {merge!r} takes no decay")
         self.update = update
         self.parameters = list(parameters)
         self.omega = [tf.Variable(tf.zeros_like(p)) for p in parameters]
         self.anchor = [tf.Variable(p) for p in parameters]
         self._coefficient = strength if half else 2.0 * strength
         self._merge = merge
+        self._decay = decay
 
     def pull(self) -> list[tf.Tensor]:
         """Returns the penalty's second derivative, 2λΩ (λΩ with ½), one tensor per parameter."""
@@ -106,7 +117,8 @@ class Consolidation:
 
         The sum of the quadratics F_k(θ − θ*_k)² of all tasks is, but for a constant, one quadratic
         with Ω = Σ F_k and anchor Σ F_k θ*_k / Σ F_k (the present value where Σ F_k is 0), so that
-        memory does not grow with the number of tasks.
+        memory does not grow with the number of tasks. With a decay, each later task multiplies F_k
+        by γ.
 
         Args:
             importance: ≥ 0, one array per parameter.
@@ -119,14 +131,15 @@ class Consolidation:
         ):
             new = tf.convert_to_tensor(new)
             target = parameter.value()
+            old = self._decay * omega  # exact for 1
             if self._merge == "max":
-                merged = tf.maximum(omega, new)
+                merged = tf.maximum(old, new)
             elif self._merge == "latest":
                 merged = new
             else:
-                merged = omega + new
+                merged = old + new
             if self._merge == "quadratics":
-                mean = tf.math.divide_no_nan(omega * anchor + new * target, merged)
+                mean = tf.math.divide_no_nan(old * anchor + new * target, merged)
                 target = tf.where(merged > 0, mean, target)
             if not bool(tf.reduce_all(tf.math.is_finite(merged))):
                 raise Diverged("the importance is not finite")

@@ -1,10 +1,15 @@
 """How important each parameter is to the task just learned: entropy, Fisher, MAS, path integral.
 
-All measures but the path integral pass once over the task's training images in file order, with
-the task's own head. They are exact and need one backward pass, because the gradient of one image
-with respect to a weight matrix is an outer product a δᵀ of the layer's input and its delta: the
-gradient of a batch sum is Aᵀ Δ, the sum of the squares of each image's own gradient (A∘A)ᵀ(Δ∘Δ),
-and the sum of their absolute values |A|ᵀ|Δ|.
+All measures but the path integral pass once over the task's training images, with the task's own
+head. They are exact and need one backward pass, because the gradient of one image with respect to
+a weight matrix is an outer product a δᵀ of the layer's input and its delta: the gradient of a batch
+sum is Aᵀ Δ, the sum of the squares of each image's own gradient (A∘A)ᵀ(Δ∘Δ), and the sum of their
+absolute values |A|ᵀ|Δ|. The exact Fisher information alone takes one backward pass per class.
+
+A measure that depends on how images are put into batches takes them in the `order` that its caller
+gives, by default in file order. File order is not exchangeable: a file sorted by class would give
+another measure. Measures per image over all images do not depend on it and take file order always,
+so that a caller may give the same order to all.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from common import network as networks
 
 FORMS = ("clipped", "absolute", "signed")
 OUTPUTS = ("probabilities", "logits")
+SOURCES = ("sampled", "exact", "labels")
 USED = ("all", "all-but-last", "first")
 _GROUP = 1000  # images that are run forward and backward together
 
@@ -35,6 +41,7 @@ def entropy_importance(
     permutation: np.ndarray | None = None,
     used: str = "all",
     dropout_seed: Sequence[int] | None = None,
+    order: np.ndarray | None = None,
 ) -> list[tf.Tensor]:
     """Structure-aware importance of ANPyC (README, equation 1): the mean over all batches of ω_B.
 
@@ -44,7 +51,8 @@ def entropy_importance(
         ω_B = max(0, g⊙θ + ½ g²⊙θ²)
 
     the second-order change of H_B when the parameter is removed, g² standing for the diagonal of
-    the Hessian. No labels are needed. The batch size is part of the definition.
+    the Hessian. Taken per batch, g of the batch's *sum*: the batch size and the order of the images
+    are part of the definition. The ½ is the expansion's. No labels; dropout off unless asked for.
 
     Args:
         network: is read only.
@@ -56,21 +64,31 @@ def entropy_importance(
         parameters: which of the network's variables; None for the trunk.
         permutation: new pixel j is old pixel permutation[j]; None for images as they are.
         used: "all" images; "all-but-last" leaves out each batch's last one (D3).
-        dropout_seed: measures with the network's dropout on (D2), drawn from these numbers; None
-            for dropout off.
+        dropout_seed: measures with the network's dropout on (D2), drawn from these numbers, each
+            mask for a place in the order; None for dropout off.
+        order: int [N], the images in the order in which they are put into batches; None for file
+            order.
 
     Returns:
         One float32 tensor per parameter.
 
     Raises:
-        ValueError: unknown `form` or `used`, or a parameter that the head's output does not have.
+        ValueError: unknown `form` or `used`, an `order` that is no permutation of the images, or a
+            parameter that the head's output does not have.
     """
     _check(form, FORMS)
     batches = -(-len(images) // batch_size)
     measure = _Measure(_entropy_delta, batch_size, _TAYLOR[form])
     weights = _weights(len(images), batch_size, used)
     totals = _totals(
-        network, head, images, permutation, weights, measure, dropout_seed=dropout_seed
+        network,
+        head,
+        images,
+        permutation,
+        weights,
+        measure,
+        dropout_seed=dropout_seed,
+        order=order,
     )
     return _select(network, head, parameters, [total / batches for total in totals])
 
@@ -81,37 +99,64 @@ def fisher_importance(
     images: tf.Tensor,
     seed: int | Sequence[int],
     parameters: Sequence[tf.Variable] | None = None,
+    labels: tf.Tensor | None = None,
+    source: str = "sampled",
     *,
     permutation: np.ndarray | None = None,
     batch_size: int = 1000,
     used: str = "all",
+    order: np.ndarray | None = None,
 ) -> list[tf.Tensor]:
     """Diagonal of the Fisher information (README, "Baselines"): mean over images of squares.
 
-    F = mean_n (∂ log p_y(x_n)/∂θ)², the label y of each image drawn from the model's own output p.
-    No ½; dropout off.
+    F = mean_n (∂ log p_y(x_n)/∂θ)², squared per image, the label y of each image from the `source`.
+    No ½; dropout off. The order of the images counts only where some of a batch are left out.
 
     Args:
         network: is read only.
         head: the task's own head.
         images: [N, P] uint8 0-255 or float32 0-1.
-        seed: of the drawn labels, one number or several.
+        seed: of the drawn labels, one number or several; used where `source` is "sampled".
         parameters: which of the network's variables; None for the trunk.
+        labels: int [N], used where `source` is "labels".
+        source: where y comes from. "sampled": drawn from the model's own output p. "exact": no y is
+            drawn, the expectation Σ_k p_k (∂ log p_k/∂θ)² over all classes is taken. "labels": the
+            data's own label, which gives the empirical Fisher information.
         permutation: new pixel j is old pixel permutation[j]; None for images as they are.
         batch_size: matters only where `used` is not "all".
         used: "all" images; "all-but-last" of each batch (D3); only the "first" of each batch (D4).
+        order: int [N], the images in the order in which they are put into batches; None for file
+            order. Matters only where `used` is not "all". A label, drawn or given, belongs to the
+            image and not to its place.
 
     Returns:
         One float32 tensor per parameter.
 
     Raises:
-        ValueError: unknown `used`, or a parameter that the head's output does not have.
+        ValueError: unknown `source` or `used`, `source` "labels" without a label for every image,
+            an `order` that is no permutation of the images, or a parameter that the head's output
+            does not have.
     """
+    _check(source, SOURCES)
     weights = _weights(len(images), batch_size, used)
-    key = networks.stateless_seed(*np.atleast_1d(seed), networks.LABELS)
-    uniform = tf.random.stateless_uniform([len(images)], key)
-    measure = _Measure(_fisher_delta, None, tf.square)
-    totals = _totals(network, head, images, permutation, weights, measure, noise=uniform)
+    numbers = None
+    if source == "sampled":
+        key = networks.stateless_seed(*np.atleast_1d(seed), networks.LABELS)
+        numbers = tf.random.stateless_uniform([len(images)], key)
+    elif source == "labels":
+        if labels is None or len(labels) != len(images):
+            raise ValueError('source "labels" needs a label for every image')
+        numbers = tf.cast(labels, tf.int32)
+    totals = _totals(
+        network,
+        head,
+        images,
+        permutation,
+        weights,
+        _FISHER[source],
+        numbers,
+        order=None if used == "all" else order,
+    )
     return _select(network, head, parameters, [total / weights.sum() for total in totals])
 
 
@@ -126,10 +171,12 @@ def mas_importance(
     per_image: bool = True,
     batch_size: int = 1000,
     used: str = "all",
+    order: np.ndarray | None = None,
 ) -> list[tf.Tensor]:
     """Memory-aware synapses (README, "Baselines"): mean over images, absolute value per image.
 
-    Ω = mean_n |∂(½‖p(x_n)‖²)/∂θ| of the softmax output p. No labels; dropout off.
+    Ω = mean_n |∂(½‖p(x_n)‖²)/∂θ| of the softmax output p, with this ½. No labels; dropout off. The
+    order of the images counts only where batches do.
 
     Args:
         network: is read only.
@@ -142,12 +189,15 @@ def mas_importance(
             the batches (D6).
         batch_size: images in a batch, where batches matter.
         used: "all" images; "all-but-last" leaves out each batch's last one (D3).
+        order: int [N], the images in the order in which they are put into batches; None for file
+            order. Matters only where batches do: `used` is not "all", or `per_image` is False.
 
     Returns:
         One float32 tensor per parameter.
 
     Raises:
-        ValueError: unknown `output` or `used`, or a parameter that the head's output does not have.
+        ValueError: unknown `output` or `used`, an `order` that is no permutation of the images, or
+            a parameter that the head's output does not have.
     """
     _check(output, OUTPUTS)
     weights = _weights(len(images), batch_size, used)
@@ -156,7 +206,16 @@ def mas_importance(
     else:
         measure = _Measure(_MAS_DELTA[output], batch_size, _magnitude)
         count = -(-len(images) // batch_size)
-    totals = _totals(network, head, images, permutation, weights, measure)
+    in_file_order = per_image and used == "all"
+    totals = _totals(
+        network,
+        head,
+        images,
+        permutation,
+        weights,
+        measure,
+        order=None if in_file_order else order,
+    )
     return _select(network, head, parameters, [total / count for total in totals])
 
 
@@ -164,7 +223,8 @@ class PathIntegral:
     """Importance along the training path (SI; README, "Baselines"), from the steps' own gradients.
 
     At each step of `training.Trainer.train`, s −= Δθ ⊙ g with Δθ the actual change and g the
-    gradient of the loss without the penalty (mean over the batch, dropout as in training).
+    gradient of the loss without the penalty. Per batch, summed over the steps: g is of the batch's
+    mean, with the head, the labels, the dropout and the order of the images as in training. No ½.
 
     Attributes:
         parameters: the variables that are followed.
@@ -198,33 +258,43 @@ class PathIntegral:
             start.assign(parameter)
 
 
-def _entropy_delta(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+def _entropy_delta(logits: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     """∂H/∂z_k = −p_k (log p_k + H), from logits, so that p = 0 gives 0."""
-    del noise
+    del numbers
     log_p = tf.nn.log_softmax(logits)
     p = tf.exp(log_p)
     entropy = -tf.reduce_sum(p * log_p, axis=1, keepdims=True)
     return -p * (log_p + entropy)
 
 
-def _fisher_delta(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """∂ log p_y/∂z = onehot(y) − p, y the class in whose part of [0, 1) the noise falls."""
+def _label_delta(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """∂ log p_y/∂z = onehot(y) − p of the labels y."""
+    return tf.one_hot(labels, logits.shape[1]) - tf.nn.softmax(logits)
+
+
+def _sampled_delta(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """The same, y the class in whose part of [0, 1) the noise falls."""
     p = tf.nn.softmax(logits)
-    classes = logits.shape[1]
     drawn = tf.reduce_sum(tf.cast(tf.cumsum(p, axis=1) <= noise[:, None], tf.int32), axis=1)
-    return tf.one_hot(tf.minimum(drawn, classes - 1), classes) - p
+    return _label_delta(logits, tf.minimum(drawn, logits.shape[1] - 1))
 
 
-def _probability_delta(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+def _expectation_delta(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """√p_y ∂ log p_y/∂z, whose squares add up over the classes y to the expectation."""
+    p = tf.gather(tf.nn.softmax(logits), labels, batch_dims=1)
+    return tf.sqrt(p)[:, None] * _label_delta(logits, labels)
+
+
+def _probability_delta(logits: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     """∂(½‖p‖²)/∂z_k = p_k (p_k − ‖p‖²)."""
-    del noise
+    del numbers
     p = tf.nn.softmax(logits)
     return p * (p - tf.reduce_sum(tf.square(p), axis=1, keepdims=True))
 
 
-def _logit_delta(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+def _logit_delta(logits: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     """∂‖z‖²/∂z = 2z."""
-    del noise
+    del numbers
     return 2.0 * logits
 
 
@@ -252,47 +322,22 @@ def _magnitude(gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
 _TAYLOR = {"clipped": _clipped, "absolute": _absolute, "signed": _taylor}
 
 
-def _totals(
-    network: networks.MLP,
-    head: int,
-    images: tf.Tensor,
-    permutation: np.ndarray | None,
-    weights: np.ndarray,
-    measure: _Measure,
-    noise: tf.Tensor | None = None,
-    dropout_seed: Sequence[int] | None = None,
-) -> list[tf.Tensor]:
-    """Returns the sums over all images or batches of a measure, for all six tensors."""
-    images = tf.convert_to_tensor(images)
-    order = np.arange(images.shape[1]) if permutation is None else permutation
-    groups = -(-len(images) // measure.group)
-    dropout = networks.Dropout() if dropout_seed is None else network.dropout
-    seed = networks.stateless_seed(*(dropout_seed or ()), networks.MEASURING)
-    words = dropout.draw(seed, groups, measure.group, network.hidden)
-    return _compiled(measure, dropout)(
-        [p.value() for p in network.parameters(head)],
-        images,
-        tf.constant(order, tf.int32),
-        tf.constant(np.argsort(order), tf.int32),
-        tf.constant(weights),
-        tf.zeros([len(images)]) if noise is None else noise,
-        words,
-    )
-
-
 class _Measure(NamedTuple):
     """A measure: the derivative at the logits, and what is summed over images or batches.
 
     Attributes:
-        delta: logits [B, K], noise [B] -> [B, K], row by row.
+        delta: logits [B, K], one number an image [B] (its label, or the noise that decides on it)
+            -> [B, K], row by row.
         batch_size: images in a batch; None where every image counts on its own.
         each: what is done to the inputs and deltas of single images (the square, the magnitude),
             or, with batches, to a batch's summed gradient and the parameter.
+        every_class: whether each image counts with every class as its label, summed.
     """
 
     delta: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     batch_size: int | None
     each: Callable[..., tf.Tensor]
+    every_class: bool = False
 
     @property
     def group(self) -> int:
@@ -300,6 +345,55 @@ class _Measure(NamedTuple):
         if self.batch_size is None:
             return _GROUP
         return self.batch_size * max(1, min(10, _GROUP // self.batch_size))
+
+    def of_images(self, layers: networks.Layers) -> networks.Layers:
+        """Returns `each` of the inputs or deltas of single images."""
+        return networks.Layers(*[self.each(layer) for layer in layers])
+
+
+_FISHER = {
+    "sampled": _Measure(_sampled_delta, None, tf.square),
+    "exact": _Measure(_expectation_delta, None, tf.square, every_class=True),
+    "labels": _Measure(_label_delta, None, tf.square),
+}
+
+
+def _totals(
+    network: networks.MLP,
+    head: int,
+    images: tf.Tensor,
+    permutation: np.ndarray | None,
+    weights: np.ndarray,
+    measure: _Measure,
+    numbers: tf.Tensor | None = None,
+    dropout_seed: Sequence[int] | None = None,
+    order: np.ndarray | None = None,
+) -> list[tf.Tensor]:
+    """Returns the sums over all images or batches of a measure, for all six tensors.
+
+    The weights and dropout's masks belong to places in the order, the numbers to images.
+    """
+    images = tf.convert_to_tensor(images)
+    pixels = np.arange(images.shape[1]) if permutation is None else permutation
+    file_order = np.arange(len(images))
+    if order is None:
+        order = file_order
+    elif not np.array_equal(np.sort(order), file_order):
+        raise ValueError(f"the order is no permutation of {len(images)} images")
+    groups = -(-len(images) // measure.group)
+    dropout = networks.Dropout() if dropout_seed is None else network.dropout
+    seed = networks.stateless_seed(*(dropout_seed or ()), networks.MEASURING)
+    words = dropout.draw(seed, groups, measure.group, network.hidden)
+    return _compiled(measure, dropout)(
+        [p.value() for p in network.parameters(head)],
+        images,
+        tf.constant(pixels, tf.int32),
+        tf.constant(np.argsort(pixels), tf.int32),
+        tf.constant(order, tf.int32),
+        tf.constant(weights),
+        tf.zeros([len(images)]) if numbers is None else numbers,
+        words,
+    )
 
 
 @functools.cache
@@ -311,10 +405,11 @@ def _compiled(measure: _Measure, dropout: networks.Dropout) -> Callable[..., lis
     def passes(
         parameters: list[tf.Tensor],
         images: tf.Tensor,
-        order: tf.Tensor,
+        permutation: tf.Tensor,
         inverse: tf.Tensor,
+        order: tf.Tensor,
         weights: tf.Tensor,
-        noise: tf.Tensor,
+        numbers: tf.Tensor,
         words: tf.Tensor,
     ) -> list[tf.Tensor]:
         # Permuting the rows of W1 instead of the pixels of every image gives the same products.
@@ -323,21 +418,25 @@ def _compiled(measure: _Measure, dropout: networks.Dropout) -> Callable[..., lis
         count = images.shape[0]
         totals = [tf.zeros_like(p) for p in parameters]
         for index in tf.range(words.shape[0]):
-            rows = index * group + tf.range(group)
-            inside = tf.minimum(rows, count - 1)
-            weight = tf.where(rows < count, tf.gather(weights, inside), 0.0)
-            pixels = networks.to_pixels(tf.gather(images, inside))
+            places = index * group + tf.range(group)
+            inside = tf.minimum(places, count - 1)
+            weight = tf.where(places < count, tf.gather(weights, inside), 0.0)
+            rows = tf.gather(order, inside)
+            pixels = networks.to_pixels(tf.gather(images, rows))
             masks = dropout.masks(tf.gather(words, index), group, hidden)
             inputs, logits = networks.forward(parameters, pixels, masks)
-            delta = measure.delta(logits, tf.gather(noise, inside)) * weight[:, None]
-            deltas = networks.backward(parameters, inputs, delta, dropout.scales())
+            back = functools.partial(
+                _deltas, measure, parameters, inputs, logits, weight, dropout.scales()
+            )
             if size is None:
-                sums = networks.gradients(
-                    networks.Layers(*[measure.each(layer) for layer in inputs]),
-                    networks.Layers(*[measure.each(layer) for layer in deltas]),
-                )
+                if measure.every_class:
+                    each_delta = _sum_over_classes(measure, back, tf.shape(logits))
+                else:
+                    each_delta = measure.of_images(back(tf.gather(numbers, rows)))
+                sums = networks.gradients(measure.of_images(inputs), each_delta)
                 totals = [total + new for total, new in zip(totals, sums, strict=True)]
             else:
+                deltas = back(tf.gather(numbers, rows))
                 for first in range(0, group, size):
                     batch = slice(first, first + size)
                     sums = networks.gradients(
@@ -348,9 +447,44 @@ def _compiled(measure: _Measure, dropout: networks.Dropout) -> Callable[..., lis
                         total + measure.each(gradient, parameter)
                         for total, gradient, parameter in zip(totals, sums, parameters, strict=True)
                     ]
-        return [tf.gather(totals[0], order), *totals[1:]]
+        return [tf.gather(totals[0], permutation), *totals[1:]]
 
     return passes
+
+
+def _deltas(
+    measure: _Measure,
+    parameters: Sequence[tf.Tensor],
+    inputs: networks.Layers,
+    logits: tf.Tensor,
+    weight: tf.Tensor,
+    scales: tuple[float, float],
+    numbers: tf.Tensor,
+) -> networks.Layers:
+    """Returns the deltas of every layer, times each image's weight."""
+    delta = measure.delta(logits, numbers) * weight[:, None]
+    return networks.backward(parameters, inputs, delta, scales)
+
+
+def _sum_over_classes(
+    measure: _Measure, back: Callable[[tf.Tensor], networks.Layers], shape: tf.Tensor
+) -> networks.Layers:
+    """Returns Σ_k `each` of every layer's deltas, where class k is the label of every image.
+
+    Summed here, one product per weight is enough: products are what costs. The loop is one of the
+    compiled program, whose size so does not grow with the number of classes.
+
+    Args:
+        measure: of single images.
+        back: labels [B] -> the deltas of every layer.
+        shape: of the logits, [B, K].
+    """
+    images, classes = shape[0], shape[1]
+    sums = measure.of_images(back(tf.zeros([images], tf.int32)))
+    for label in tf.range(1, classes):
+        new = measure.of_images(back(tf.fill([images], label)))
+        sums = networks.Layers(*[total + layer for total, layer in zip(sums, new, strict=True)])
+    return sums
 
 
 def _weights(count: int, batch_size: int, used: str) -> np.ndarray:

@@ -108,6 +108,11 @@ def log_likelihood_delta(z: np.ndarray, y: int) -> np.ndarray:
     return np.eye(len(z))[y] - softmax(z)
 
 
+def expectation_deltas(z: np.ndarray) -> list[np.ndarray]:
+    """Returns √p_k ∂ log p_k/∂z of every class k: squares of these sum to an expectation over k."""
+    return [np.sqrt(p) * log_likelihood_delta(z, k) for k, p in enumerate(softmax(z))]
+
+
 def half_norm_of_p(z: np.ndarray) -> float:
     return float(np.sum(softmax(z) ** 2) / 2)
 

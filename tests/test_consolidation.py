@@ -143,11 +143,11 @@ def test_proximal_step_is_stable_for_every_pull_and_explicit_is_not() -> None:
 
 
 def penalty_of(
-    merge: str, tasks, strength: float = 1.5, half: bool = False
+    merge: str, tasks, strength: float = 1.5, half: bool = False, decay: float = 1.0
 ) -> tuple[Consolidation, tf.Variable]:
     """Returns what is left after tasks that ended at the given values with the given Ω."""
     theta = tf.Variable(tf.zeros([len(tasks[0][0])]))
-    penalty = Consolidation([theta], strength, merge, half)
+    penalty = Consolidation([theta], strength, merge, half, decay=decay)
     for end, omega in tasks:
         theta.assign(end)
         penalty.absorb([np.array(omega, np.float32)])
@@ -172,6 +172,39 @@ def test_merges(merge: str, omega: list[float], anchor: list[float]) -> None:
     np.testing.assert_allclose(penalty.omega[0], omega, rtol=1e-6)
     np.testing.assert_allclose(penalty.anchor[0], anchor, rtol=1e-6)
     np.testing.assert_allclose(penalty.pull()[0], 3.0 * np.array(omega), rtol=1e-6)
+
+
+@pytest.mark.parametrize("merge", ["sum", "max", "quadratics"])
+@pytest.mark.parametrize("decay", [0.9, 0.25])
+def test_decay_equals_its_recursion(merge: str, decay: float) -> None:
+    omega, anchor = np.zeros(3), np.zeros(3)
+    for end, new in ((np.array(end), np.array(new)) for end, new in TASKS):
+        old = decay * omega
+        omega = np.maximum(old, new) if merge == "max" else old + new
+        if merge == "quadratics":
+            some = omega > 0
+            end[some] = ((old * anchor + new * end)[some]) / omega[some]
+        anchor = end
+    penalty, _ = penalty_of(merge, TASKS, decay=decay)
+    np.testing.assert_allclose(penalty.omega[0], omega, rtol=1e-6)
+    np.testing.assert_allclose(penalty.anchor[0], anchor, rtol=1e-6)
+
+
+def test_sum_of_one_past_task_is_its_quadratic() -> None:
+    summed, quadratic = (penalty_of(merge, TASKS[:1])[0] for merge in ("sum", "quadratics"))
+    np.testing.assert_array_equal(summed.pull()[0], quadratic.pull()[0])
+    np.testing.assert_allclose(summed.anchor[0], quadratic.anchor[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("decay", [0.0, -0.5, 1.5, np.nan])
+def test_decay_out_of_range_is_refused(decay: float) -> None:
+    with pytest.raises(ValueError, match="decay"):
+        Consolidation([tf.Variable([1.0])], 1.0, decay=decay)
+
+
+def test_latest_importance_takes_no_decay() -> None:
+    with pytest.raises(ValueError, match="latest"):
+        Consolidation([tf.Variable([1.0])], 1.0, merge="latest", decay=0.9)
 
 
 entry = st.tuples(values, st.one_of(st.just(0.0), st.floats(0.01, 10)))

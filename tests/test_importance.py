@@ -23,6 +23,8 @@ N = 1203  # more than run together, and no multiple of any batch size below but 
 IMAGES = np.random.default_rng(5).integers(0, 256, (N, PIXELS)).astype(np.uint8)
 FLOATS = (IMAGES / 255.0).astype(np.float32)
 PERMUTATION = np.random.default_rng(6).permutation(PIXELS).astype(np.int32)
+LABELS = np.random.default_rng(8).integers(0, CLASSES, N)
+ORDER = np.random.default_rng(9).permutation(N)
 
 FORMS = {"clipped": lambda t: np.maximum(t, 0), "absolute": np.abs, "signed": lambda t: t}
 
@@ -172,6 +174,13 @@ def test_entropy_importance_equals_the_oracle(form: str, batch_size: int) -> Non
     assert_close(found, slow_entropy_importance(net, batch_size, form))
 
 
+@pytest.mark.parametrize("leave_out_last", [False, True])
+def test_entropy_importance_in_an_order_equals_the_oracle(leave_out_last: bool) -> None:
+    net, used = tiny(), "all-but-last" if leave_out_last else "all"
+    found = entropy_importance(net, 0, IMAGES, 3, parameters=all_of(net), used=used, order=ORDER)
+    assert_close(found, slow_entropy_importance(net, 3, "clipped", leave_out_last, IMAGES[ORDER]))
+
+
 def test_entropy_importance_defaults_are_batches_of_100_clipped_of_the_trunk() -> None:
     net = tiny()
     assert_close(entropy_importance(net, 0, IMAGES), slow_entropy_importance(net, 100)[:4])
@@ -248,22 +257,32 @@ def test_importance_is_of_the_wanted_head() -> None:
 # Fisher
 
 
-def planned_labels(monkeypatch: pytest.MonkeyPatch, net: MLP) -> np.ndarray:
-    """Makes Fisher draw random labels that are known; returns them."""
+def plan_labels(monkeypatch: pytest.MonkeyPatch, net: MLP) -> None:
+    """Makes Fisher draw LABELS."""
     theta = oracles.float64(net.parameters(0))
-    labels = np.random.default_rng(8).integers(0, CLASSES, N)
     p = np.array([oracles.softmax(logits(theta, image / 255.0)) for image in IMAGES])
     # The middle of the label's part of [0, 1).
-    middle = (p.cumsum(axis=1) - p / 2)[np.arange(N), labels].astype(np.float32)
+    middle = (p.cumsum(axis=1) - p / 2)[np.arange(N), LABELS].astype(np.float32)
     drawn = tf.random.stateless_uniform
 
     def uniform(shape, *arguments, **keywords):
         return tf.constant(middle) if shape == [N] else drawn(shape, *arguments, **keywords)
 
     monkeypatch.setattr(tf.random, "stateless_uniform", uniform)
-    return labels
 
 
+def slow_fisher_importance(net: MLP, source: str, used: Sequence[int]) -> list[np.ndarray]:
+    theta = oracles.float64(net.parameters(0))
+    outputs = [logits(theta, image / 255.0) for image in IMAGES]
+    if source == "exact":
+        of_classes = zip(*[oracles.expectation_deltas(z) for z in outputs], strict=True)
+        means = [slow_mean(net, deltas, used, np.square) for deltas in of_classes]
+        return [sum(of_tensor) for of_tensor in zip(*means, strict=True)]
+    deltas = [oracles.log_likelihood_delta(z, y) for z, y in zip(outputs, LABELS, strict=True)]
+    return slow_mean(net, deltas, used, np.square)
+
+
+@pytest.mark.parametrize("source", importance.SOURCES)
 @pytest.mark.parametrize(
     ("arguments", "images"),
     [
@@ -271,19 +290,43 @@ def planned_labels(monkeypatch: pytest.MonkeyPatch, net: MLP) -> np.ndarray:
         ({"used": "first", "batch_size": 10}, range(0, N, 10)),
         ({"used": "first"}, [0, 1000]),
         ({"used": "all-but-last", "batch_size": 10}, [n for n in range(N - 1) if n % 10 != 9]),
+        ({"used": "first", "batch_size": 10, "order": ORDER}, ORDER[::10]),
     ],
-    ids=["all", "first of 10", "first of 1000", "all but last of 10"],
+    ids=["all", "first of 10", "first of 1000", "all but last of 10", "first of 10 in an order"],
 )
-def test_fisher_importance_equals_the_oracle(monkeypatch, arguments, images) -> None:
+def test_fisher_importance_equals_the_oracle(monkeypatch, source, arguments, images) -> None:
     net = tiny()
-    labels = planned_labels(monkeypatch, net)
-    theta = oracles.float64(net.parameters(0))
-    deltas = [
-        oracles.log_likelihood_delta(logits(theta, image / 255.0), y)
-        for image, y in zip(IMAGES, labels, strict=True)
-    ]
-    found = fisher_importance(net, 0, IMAGES, 1, all_of(net), **arguments)
-    assert_close(found, slow_mean(net, deltas, images, np.square))
+    plan_labels(monkeypatch, net)
+    known = {} if source == "sampled" else {"labels": LABELS, "source": source}
+    found = fisher_importance(net, 0, IMAGES, 1, all_of(net), **known, **arguments)
+    assert_close(found, slow_fisher_importance(net, source, images))
+
+
+def test_sampled_fisher_importance_has_the_exact_one_as_its_mean() -> None:
+    # Every image 20 times, with 25 seeds: 500 labels an image.
+    net, images = tiny(), np.tile(IMAGES[:40], (20, 1))
+    exact = fisher_importance(net, 0, IMAGES[:40], 0, all_of(net), source="exact")
+    draws = [fisher_importance(net, 0, images, seed, all_of(net)) for seed in range(25)]
+    for expected, *sampled in zip(exact, *draws, strict=True):
+        error = np.std(sampled, axis=0, ddof=1) / np.sqrt(len(draws))
+        assert np.all(np.abs(np.mean(sampled, axis=0) - expected) <= 5 * error + 1e-6)
+        assert np.mean(error) < 0.1 * np.mean(expected)
+
+
+def test_exact_fisher_importance_is_finite_where_p_underflows_and_draws_nothing() -> None:
+    net = tiny(scale=2000)
+    found = fisher_importance(net, 0, IMAGES, 0, all_of(net), source="exact")
+    assert_close(found, slow_fisher_importance(net, "exact", range(N)), rtol=1e-2)
+    for left, right in zip(
+        found, fisher_importance(net, 0, IMAGES, 1, all_of(net), source="exact"), strict=True
+    ):
+        np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("labels", [None, LABELS[1:]])
+def test_fisher_importance_of_labels_needs_one_for_every_image(labels) -> None:
+    with pytest.raises(ValueError, match="every image"):
+        fisher_importance(tiny(), 0, IMAGES, 0, labels=labels, source="labels")
 
 
 def test_fisher_labels_follow_the_models_own_output() -> None:
@@ -316,7 +359,7 @@ def test_fisher_importance_depends_on_its_seed_alone() -> None:
 def test_fisher_label_at_the_ends_of_the_unit_interval(noise: float) -> None:
     # Rounded sums of p may stay below the noise: there is no class after the last.
     z = tf.constant(np.random.default_rng(0).normal(0, 2, (50, 10)), tf.float32)
-    delta = importance._fisher_delta(z, tf.fill([50], np.float32(noise)))
+    delta = importance._sampled_delta(z, tf.fill([50], np.float32(noise)))
     label = 0 if noise == 0 else 9
     np.testing.assert_allclose(delta, np.eye(10)[label] - tf.nn.softmax(z), atol=1e-6)
 
@@ -347,13 +390,14 @@ def test_mas_importance_without_each_batchs_last_image() -> None:
     assert_close(found, expected)
 
 
+@pytest.mark.parametrize("order", [None, ORDER], ids=["file order", "an order"])
 @pytest.mark.parametrize("leave_out_last", [False, True])
-def test_mas_importance_of_batch_sums_equals_the_oracle(leave_out_last: bool) -> None:
+def test_mas_importance_of_batch_sums_equals_the_oracle(leave_out_last: bool, order) -> None:
     net = tiny()
     deltas = deltas_of(net, oracles.half_norm_of_p_delta)
     totals = [np.zeros(p.shape) for p in net.parameters(0)]
     for group in batches(N, 500):
-        used = group[:-1] if leave_out_last else group
+        used = (group if order is None else order[group])[: -1 if leave_out_last else None]
         for total, mean in zip(totals, slow_mean(net, deltas, used, lambda g: g), strict=True):
             total += np.abs(mean * len(used))
     found = mas_importance(
@@ -364,22 +408,27 @@ def test_mas_importance_of_batch_sums_equals_the_oracle(leave_out_last: bool) ->
         per_image=False,
         batch_size=500,
         used="all-but-last" if leave_out_last else "all",
+        order=order,
     )
     assert_close(found, [total / 3 for total in totals])
 
 
-# What all three have in common
+# What all of them have in common
 
 
 def fisher(net: MLP, head: int, images, parameters=None, **details):
     return fisher_importance(net, head, images, 5, parameters, **details)
 
 
+def exact_fisher(net: MLP, head: int, images, parameters=None, **details):
+    return fisher_importance(net, head, images, 5, parameters, source="exact", **details)
+
+
 def entropy(net: MLP, head: int, images, parameters=None, **details):
     return entropy_importance(net, head, images, 2000, parameters=parameters, **details)
 
 
-measures = pytest.mark.parametrize("measure", [entropy, fisher, mas_importance])
+measures = pytest.mark.parametrize("measure", [entropy, fisher, exact_fisher, mas_importance])
 
 
 @measures
@@ -429,6 +478,59 @@ def test_the_network_is_only_read(measure) -> None:
         np.testing.assert_array_equal(left, right)
 
 
+# The order of the images
+
+
+def test_an_order_is_as_good_as_images_in_that_order() -> None:
+    # Labels go with their images, dropout's masks with the place.
+    net = tiny(dropout=Dropout(0.5))
+
+    def measured(images: np.ndarray, labels: np.ndarray, **order) -> list[tf.Tensor]:
+        some = {"batch_size": 10, "used": "first", **order}
+        return [
+            *entropy_importance(net, 0, images, dropout_seed=(4, 2), **order),
+            *fisher_importance(net, 0, images, 5, None, labels, "labels", **some),
+            *exact_fisher(net, 0, images, **some),
+            *mas_importance(net, 0, images, **some),
+            *mas_importance(net, 0, images, per_image=False, **order),
+        ]
+
+    found = measured(IMAGES, LABELS, order=ORDER)
+    for left, right in zip(found, measured(IMAGES[ORDER], LABELS[ORDER]), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("measure", [fisher, exact_fisher, mas_importance])
+def test_measures_per_image_over_all_images_do_not_depend_on_the_order(measure) -> None:
+    net = tiny()
+    in_order = measure(net, 0, IMAGES, order=ORDER)
+    for left, right in zip(in_order, measure(net, 0, IMAGES), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_in_a_shuffled_order_a_file_sorted_by_class_measures_as_any_other() -> None:
+    net = tiny()
+    train = oracles.tiny_tasks(1, train=3000)[0].train
+    images, labels = train.images.numpy(), train.labels.numpy()
+    by_class = images[np.argsort(labels, kind="stable")]
+
+    def total(images: np.ndarray, seed: int | None = None) -> float:
+        order = None if seed is None else np.random.default_rng(seed).permutation(len(images))
+        return sum(np.sum(t) for t in entropy_importance(net, 0, images, order=order))
+
+    shuffled = [total(images, seed) for seed in range(10)]
+    mean, noise = np.mean(shuffled), np.std(shuffled, ddof=1)
+    for seed in range(10, 13):
+        assert abs(total(by_class, seed) - mean) < 4 * noise
+    assert abs(total(by_class) - mean) > 100 * noise
+
+
+@pytest.mark.parametrize("order", [ORDER[1:], np.zeros(N, int), ORDER + 1])
+def test_an_order_that_is_no_permutation_is_refused(order: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="permutation"):
+        entropy_importance(tiny(), 0, IMAGES, order=order)
+
+
 def test_unknown_words_are_refused() -> None:
     net = tiny()
     with pytest.raises(ValueError, match="positive"):
@@ -439,6 +541,8 @@ def test_unknown_words_are_refused() -> None:
         fisher_importance(net, 0, IMAGES, 0, used="last")
     with pytest.raises(ValueError, match="last"):
         mas_importance(net, 0, IMAGES, used="last")
+    with pytest.raises(ValueError, match="true"):
+        fisher_importance(net, 0, IMAGES, 0, source="true")
     with pytest.raises(ValueError, match="entropy"):
         mas_importance(net, 0, IMAGES, output="entropy")
 
