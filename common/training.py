@@ -2,8 +2,8 @@
 
 Whole epochs run inside one XLA program over images that already lie on the device. Per epoch the
 host hands over the order of the images, the learning rate of every step and a seed; nothing is fed
-batch by batch, and nothing is traced again for a new task, head, λ or pruning round, because all
-of them are arguments.
+batch by batch, and nothing is traced or compiled again for a new task, head, λ, pruning round or
+number of steps, because all of them are arguments.
 
 Every draw is a function of (seed, task, pass or step), so that an interrupted run that continues
 from a finished epoch computes the same numbers as one that was never interrupted.
@@ -23,13 +23,19 @@ from common import data, importance
 from common import network as networks
 
 _CHUNK = 256  # most steps in one call of the compiled program: bounds the random words' memory
+_IMAGES = 1000  # that are evaluated together
+_TASKS = 8  # that are evaluated in one call: bounds the memory, whatever T is
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 Auxiliary = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
 class Settings(Protocol):
-    """What training needs to know; every script's settings have it."""
+    """What training needs to know; every script's settings have it.
+
+    Most have `evaluate_every`, too: where it is not None, the test accuracy on all tasks so far is
+    read after every so many epochs of a phase and at its end.
+    """
 
     batch_size: int
     learning_rate: float
@@ -38,13 +44,29 @@ class Settings(Protocol):
 
 
 class Steps(Protocol):
-    """Deals out the steps of a phase epoch by epoch (`experiment.Progress`)."""
+    """Deals out the steps of a phase epoch by epoch (`progress.Progress`)."""
+
+    learned: Sequence[data.Task]  # the tasks so far, the present one included
+
+    @property
+    def task_steps(self) -> int:
+        """Steps of the present task that are done."""
+
+    @property
+    def reading_key(self) -> tuple[int, int]:
+        """What tells this place from others of the task, for a reading's random numbers."""
 
     def epochs(self, steps: int, epoch_steps: int) -> Any:
         """Yields (first step, steps) of each epoch that is still to do; counts within the task."""
 
     def epoch_done(self, loss: float) -> None:
         """Takes note of a finished epoch and its mean loss."""
+
+    def reading_due(self, every: int) -> bool:
+        """Whether the epoch in hand, just trained, is an `every`-th of its phase, or its last."""
+
+    def keep_reading(self, accuracy: list[float]) -> None:
+        """Takes a reading of the test accuracy on each task so far."""
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -83,7 +105,9 @@ def learning_rates(first: int, count: int, rate: float, decay: float, period: fl
 @functools.lru_cache(maxsize=2)
 def _shuffled(seed: int, task: int, number: int, examples: int) -> np.ndarray:
     generator = np.random.default_rng([seed, task, number, networks.SHUFFLE])
-    return generator.permutation(examples).astype(np.int32)
+    order = generator.permutation(examples).astype(np.int32)
+    order.setflags(write=False)  # it is kept
+    return order
 
 
 def batches(
@@ -119,6 +143,23 @@ def batches(
     return np.concatenate(passes)[start - offset : stop - offset].reshape(count, batch_size)
 
 
+def stream_order(seed: int, task: int, examples: int, batch_size: int, steps: int) -> np.ndarray:
+    """Returns the images in the order of a task's stream, [N] int32, read-only.
+
+    It is the shuffled pass that the last of the steps has reached, number ⌊(steps·batch − 1)/N⌋:
+    of two passes that share a batch the later one; before the first step the first pass. Importance
+    measures that depend on batches read the images in this order (README, "Importance").
+
+    Args:
+        seed: of the run.
+        task: each task has a stream of its own.
+        examples: N.
+        batch_size: images in a batch.
+        steps: of the task so far.
+    """
+    return _shuffled(seed, task, max(0, steps * batch_size - 1) // examples, examples)
+
+
 @functools.cache
 def _compiled_steps(
     dropout: networks.Dropout, update: str, loss: Loss, auxiliary: Auxiliary | None
@@ -137,6 +178,7 @@ def _compiled_steps(
         labels: tf.Tensor,
         order: tf.Tensor,
         inverse: tf.Tensor | None,
+        label_step: tf.Tensor,
         pull: list[tf.Tensor],
         anchor: list[tf.Tensor],
         masks: list[tf.Tensor],
@@ -154,16 +196,17 @@ def _compiled_steps(
         hidden = (parameters[1].shape[0], parameters[3].shape[0])
         batch = batch_indices.shape[1]
         total = tf.constant(0.0)
-        for step in tf.range(count):
+        step = tf.constant(0)
+        while step < count:  # not tf.range, for which XLA compiles anew for every count
             rate = tf.gather(rates, step)
             chosen = tf.gather(batch_indices, step)
             rows = chosen % images.shape[0]
             pixels = tf.gather(images, rows)
             wanted = tf.cast(tf.gather(labels, rows), tf.int32)
-            if inverse is None:  # tasks are mixed: each image has its own permutation and outputs
+            if inverse is None:  # tasks are mixed: each image has its own permutation and labels
                 task = chosen // images.shape[0]
                 pixels = tf.gather(pixels, tf.gather(order, task), batch_dims=1)
-                wanted += task * (parameters[5].shape[0] // order.shape[0])
+                wanted += task * label_step
             factors = dropout.masks(tf.gather(words, step), batch, hidden)
             inputs, logits = networks.forward(parameters, networks.to_pixels(pixels), factors)
             losses, delta = loss(logits, wanted)
@@ -194,6 +237,7 @@ def _compiled_steps(
                     walked.append(path[index] - (new - parameters[index]) * gradient)
                 stepped.append(new)
             parameters, path = stepped, walked
+            step += 1
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(p)) for p in parameters])
         finite = finite & tf.math.is_finite(total)
         rows_back = None if inverse is None else order
@@ -221,7 +265,8 @@ def _compiled_head_steps(dropout: networks.Dropout, loss: Loss) -> Callable[...,
         v, c = head
         batch, units = batch_indices.shape[1], features.shape[1]
         total = tf.constant(0.0)
-        for step in tf.range(count):
+        step = tf.constant(0)
+        while step < count:  # not tf.range, for which XLA compiles anew for every count
             rate, rows = tf.gather(rates, step), tf.gather(batch_indices, step)
             h2, wanted = tf.gather(features, rows), tf.cast(tf.gather(labels, rows), tf.int32)
             factors = dropout.masks(tf.gather(words, step), batch, (0, units))[1]
@@ -232,6 +277,7 @@ def _compiled_head_steps(dropout: networks.Dropout, loss: Loss) -> Callable[...,
             v -= rate * tf.matmul(h2, delta, transpose_a=True)
             c -= rate * tf.reduce_sum(delta, axis=0)
             total += tf.reduce_mean(losses)
+            step += 1
         finite = tf.reduce_all(tf.math.is_finite(v)) & tf.reduce_all(tf.math.is_finite(c))
         return [v, c], total, finite & tf.math.is_finite(total)
 
@@ -249,18 +295,21 @@ class Trainer:
         seed: int = 0,
         loss: Loss = cross_entropy,
         auxiliary: Auxiliary | None = None,
+        noisy: bool = False,
     ) -> None:
         """Settles what stays the same for the whole run.
 
         Args:
             network: is changed by `train`.
-            settings: batch size, learning rate and its decay.
+            settings: batch size, learning rate and its decay, and how often to read.
             steps: deals out the epochs and takes note of them.
             seed: of the shuffling and of dropout.
             loss: (logits [B, K], labels [B]) -> loss [B] and its derivative [B, K].
             auxiliary: a further loss on h2: (inputs of the layers, rows [B] of the batch's images,
                 step within the task, *extras) -> its mean over the batch, and the derivative of
                 that with respect to h2 [B, H2]. Compiled once per function, so not a lambda.
+            noisy: dropout stays on when accuracy is measured, a fresh draw for every image, unit
+                and measurement (D1).
         """
         self.network = network
         self._settings = settings
@@ -268,6 +317,8 @@ class Trainer:
         self._seed = seed
         self._loss = loss
         self._auxiliary = auxiliary
+        self._noisy = noisy
+        self._evaluate_every: int | None = getattr(settings, "evaluate_every", None)
 
     def train(
         self,
@@ -299,6 +350,7 @@ class Trainer:
         mixed = isinstance(task, data.Mixture)
         order = tf.constant(task.permutation, tf.int32)
         inverse = None if mixed else tf.constant(np.argsort(task.permutation), tf.int32)
+        label_step = tf.constant(task.label_step if isinstance(task, data.Mixture) else 0)
         update = consolidation.update if consolidation else "proximal"
         run_steps = _compiled_steps(network.dropout, update, self._loss, self._auxiliary)
         pull = consolidation.pull() if consolidation else []
@@ -313,6 +365,7 @@ class Trainer:
                 task.train.labels,
                 order,
                 inverse,
+                label_step,
                 pull,
                 anchor,
                 [m.value() for m in masks],
@@ -396,82 +449,154 @@ class Trainer:
                 if not bool(finite):
                     raise consolidations.Diverged("the loss or a parameter is not finite")
                 total += float(loss)
+            # Before the epoch is done, so that its checkpoint has the reading.
+            if self._evaluate_every and self._steps.reading_due(self._evaluate_every):
+                self.read()
             self._steps.epoch_done(total / epoch)
 
-    def evaluate(
-        self, tasks: Sequence[data.Task], dropout: bool = False
-    ) -> tuple[list[float], list[float]]:
+    def stream_order(self, task: data.Task) -> np.ndarray:
+        """Returns the training images in the order of the task's stream now (`stream_order`)."""
+        return stream_order(
+            self._seed,
+            task.number,
+            task.examples,
+            self._settings.batch_size,
+            self._steps.task_steps,
+        )
+
+    def read(self) -> None:
+        """Takes a reading: the test accuracy on all tasks so far. Without evaluate_every nothing.
+
+        `train` and `train_head` do so by themselves; a script calls it where it changes the
+        network by other means.
+        """
+        if self._evaluate_every:
+            tasks = self._steps.learned
+            self._steps.keep_reading(self._accuracies(tasks, "test", *self._steps.reading_key))
+
+    def evaluate(self, tasks: Sequence[data.Task]) -> tuple[list[float], list[float]]:
         """Returns the test and the validation accuracy on each task with its own head, fractions.
 
         Args:
             tasks: those learned so far.
-            dropout: leaves dropout on, a fresh draw for every image and unit (D1).
         """
-        rows: tuple[list[float], list[float]] = ([], [])
-        for task in tasks:
-            parameters = self.network.parameters(self.network.head_of(task.number))
-            for number, (row, split) in enumerate(
-                zip(rows, (task.test, task.validation), strict=True)
-            ):
-                keys = (self._seed, tasks[-1].number, task.number, number)
-                row.append(
-                    accuracy(
-                        self.network,
-                        parameters,
-                        split,
-                        task.permutation,
-                        dropout_seed=keys if dropout else None,
-                    )
-                )
-        return rows
+        return self._accuracies(tasks, "test", 0), self._accuracies(tasks, "validation", 1)
+
+    def _accuracies(self, tasks: Sequence[data.Task], split: str, *keys: int) -> list[float]:
+        """Returns the accuracy on each task; the keys tell the measurements after a task apart.
+
+        `evaluate` has one key and a reading two, so that no draw of dropout is used twice.
+        """
+        last = tasks[-1].number
+        return accuracies(
+            self.network,
+            [self.network.heads[self.network.head_of(task.number)] for task in tasks],
+            getattr(tasks[0], split),
+            [task.permutation for task in tasks],
+            dropout_seeds=[(self._seed, last, task.number, *keys) for task in tasks]
+            if self._noisy
+            else None,
+        )
 
 
-def accuracy(
+def accuracies(
     network: networks.MLP,
-    parameters: Sequence[tf.Variable],
+    heads: Sequence[Sequence[tf.Tensor]],
     split: data.Split,
-    permutation: np.ndarray,
-    first_class: int = 0,
-    dropout_seed: Sequence[int] | None = None,
-) -> float:
-    """Returns the share of a split's images whose largest output is the right one.
+    permutations: Sequence[np.ndarray],
+    first_classes: Sequence[int] | None = None,
+    dropout_seeds: Sequence[Sequence[int]] | None = None,
+) -> list[float]:
+    """Returns for each task the share of a split's images whose largest output is the right one.
+
+    Of several outputs that are largest the first one counts.
 
     Args:
-        network: for its hidden sizes and dropout.
-        parameters: the six tensors of `network.Parameters`.
-        split: images [N, P] and labels [N].
-        permutation: of the pixels; the rows of W1 are permuted instead of the images.
-        first_class: the output that stands for class 0.
-        dropout_seed: leaves dropout on; None for off.
+        network: for its trunk and its dropout.
+        heads: V [H2, K] and c [K] of each task.
+        split: images [N, P], not permuted, and labels [N].
+        permutations: of the pixels [P], one a task; the rows of W1 are permuted instead of the
+            images.
+        first_classes: the output that stands for class 0, one a task; None for 0.
+        dropout_seeds: leave dropout on, drawn from these numbers, one sequence a task; None for
+            off.
     """
-    dropout = networks.Dropout() if dropout_seed is None else network.dropout
-    seed = networks.stateless_seed(*(dropout_seed or ()), networks.EVALUATION)
-    words = dropout.draw(seed, 1, len(split.images), network.hidden)[0]
-    correct = _compiled_correct(dropout)(
-        networks.permuted([tf.convert_to_tensor(p) for p in parameters], permutation),
-        split.images,
-        split.labels,
-        tf.constant(first_class),
-        words,
-    )
-    return int(correct) / len(split.images)
+    dropout = networks.Dropout() if dropout_seeds is None else network.dropout
+    correct, images, tasks = _compiled_correct(dropout), len(split.images), len(heads)
+    firsts = first_classes or [0] * tasks
+    result: list[float] = []
+    for first in range(0, tasks, _TASKS):
+        # The last group is filled up, for one program for any number; only `count` are evaluated.
+        places = np.minimum(np.arange(first, first + _TASKS), tasks - 1)
+        count = min(_TASKS, tasks - first)
+        words = tf.zeros([_TASKS, dropout.words(images, network.hidden)], tf.uint32)
+        if dropout_seeds is not None:
+            drawn = [
+                dropout.draw(
+                    networks.stateless_seed(*keys, networks.EVALUATION), 1, images, network.hidden
+                )
+                for keys in dropout_seeds[first : first + count]
+            ]
+            words = tf.concat([*drawn, words[count:]], axis=0)
+        right = correct(
+            tf.constant(count),
+            [p.value() for p in network.trunk],
+            tf.stack([heads[place][0] for place in places]),
+            tf.stack([heads[place][1] for place in places]),
+            tf.constant(np.argsort([permutations[place] for place in places]), tf.int32),
+            tf.constant([firsts[place] for place in places]),
+            split.images,
+            split.labels,
+            words,
+        )
+        result += [int(number) / images for number in right[:count]]
+    return result
 
 
 @functools.cache
 def _compiled_correct(dropout: networks.Dropout) -> Callable[..., tf.Tensor]:
+    """Returns the number of right outputs of each task, as one compiled program."""
+
     @tf.function(jit_compile=True)
     def correct(
-        parameters: list[tf.Tensor],
+        count: tf.Tensor,
+        trunk: list[tf.Tensor],
+        v: tf.Tensor,
+        c: tf.Tensor,
+        inverses: tf.Tensor,
+        first_classes: tf.Tensor,
         images: tf.Tensor,
         labels: tf.Tensor,
-        first_class: tf.Tensor,
         words: tf.Tensor,
     ) -> tf.Tensor:
-        hidden = (parameters[1].shape[0], parameters[3].shape[0])
-        masks = dropout.masks(words, images.shape[0], hidden)
-        logits = networks.forward(parameters, networks.to_pixels(images), masks)[1]
-        chosen = tf.argmax(logits, axis=1, output_type=tf.int32)
-        return tf.reduce_sum(tf.cast(chosen == tf.cast(labels, tf.int32) + first_class, tf.int32))
+        w1 = tf.gather(trunk[0], inverses)  # [tasks, P, H1]
+        hidden = (trunk[1].shape[0], trunk[3].shape[0])
+        total = images.shape[0]
+        size = min(_IMAGES, total)
+        right = tf.zeros([_TASKS], tf.int32)
+        # Images outside, tasks inside: pixels become floats once for all tasks.
+        for group in tf.range(-(-total // size)):
+            first = tf.minimum(group * size, total - size)
+            rows = first + tf.range(size)
+            pixels = networks.to_pixels(tf.slice(images, [first, 0], [size, images.shape[1]]))
+            wanted = tf.cast(tf.slice(labels, [first], [size]), tf.int32)
+            fresh = rows >= group * size  # the last images may have had a part counted before
+            task = tf.constant(0)
+            while task < count:
+                mask1, mask2 = dropout.masks(tf.gather(words, task), total, hidden)
+                masks = (
+                    None if mask1 is None else tf.gather(mask1, rows),
+                    None if mask2 is None else tf.gather(mask2, rows),
+                )
+                head = tf.gather(v, task), tf.gather(c, task)
+                parameters = [tf.gather(w1, task), *trunk[1:], *head]
+                logits = networks.forward(parameters, pixels, masks)[1]
+                chosen = tf.argmax(logits, axis=1, output_type=tf.int32)
+                hits = fresh & (chosen == wanted + tf.gather(first_classes, task))
+                found = tf.reduce_sum(tf.cast(hits, tf.int32))
+                right += tf.one_hot(task, _TASKS, dtype=tf.int32) * found
+                task += 1
+        return right
 
     return correct
 

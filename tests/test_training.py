@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import anpyc_wi_np
-from common import data, experiment, pruning, results, training
+from common import data, pruning, results, training
+from common import progress as progresses
 from common.consolidation import Consolidation, Diverged
 from common.importance import PathIntegral
-from common.network import MLP, Dropout
+from common.network import EVALUATION, MLP, Dropout, stateless_seed
 from tests import oracles
 from tests.oracles import BATCH, CLASSES, HIDDEN, PIXELS, TRAIN
 
@@ -34,7 +35,7 @@ class Settings:
     lr_decay_epochs: float = 0.7
 
 
-class Recorder(experiment.Progress):
+class Recorder(progresses.Progress):
     """Keeps the mean loss of every epoch."""
 
     def __init__(self) -> None:
@@ -240,7 +241,7 @@ def test_phases_of_a_task_run_on_through_its_stream_and_its_learning_rates() -> 
     trainer = training.Trainer(net, Settings(), progress, SEED)
     slow = Slow(oracles.float64(net.parameters(0)))
     for task in progress.tasks(TASKS[:1]):
-        for steps in progress.phases([7, 6]):
+        for steps in progress.phases([7, 6], ["", "again"]):
             trainer.train(task, steps)
     slow.train(TASKS[0], 13, Settings())
     assert_near(net.parameters(0), slow.theta)
@@ -272,10 +273,12 @@ def test_long_epochs_are_cut_into_calls_without_a_seam(monkeypatch) -> None:
     assert_near(values(cut), values(whole))
 
 
-def test_mixture_gives_every_image_its_own_permutation_and_classes() -> None:
+@pytest.mark.parametrize("label_step", [CLASSES, 0], ids=["own outputs", "shared outputs"])
+def test_mixture_gives_every_image_its_own_permutation_and_label(label_step: int) -> None:
     count = 3
-    mixture = data.Mixture(TASKS[0].dataset, np.stack([t.permutation for t in TASKS]))
-    net = tiny(1, classes=CLASSES * count)
+    permutations = [task.permutation for task in TASKS]
+    mixture = data.Mixture(TASKS[0].dataset, np.stack(permutations), label_step)
+    net = tiny(1, classes=CLASSES + label_step * (count - 1))
     how = Settings(lr_decay_epochs=0.2)  # 0.2 · 69 / 5 = 2.76 steps
     start = oracles.float64(net.parameters(0))
     slow = Slow(list(start))
@@ -287,23 +290,11 @@ def test_mixture_gives_every_image_its_own_permutation_and_classes() -> None:
         for example in chosen:
             number, row = divmod(int(example), TRAIN)
             x = images[row][TASKS[number].permutation]
-            batch.append((x, labels[row] + CLASSES * number))
+            batch.append((x, labels[row] + label_step * number))
         slow.step(batch, 0.4 * 0.7 ** (step // 2.76))
     progress = train(net, [mixture], 16, how)
     assert_near(net.parameters(0), slow.theta, start)
     assert len(progress.losses) == 2  # an epoch is ⌊69 / 5⌋ = 13 complete batches
-
-    split = TASKS[0].test
-    for number, task in enumerate(TASKS):
-        outputs = [
-            oracles.layers(slow.theta, image[task.permutation] / 255.0)[2]
-            for image in split.images.numpy()
-        ]
-        right = np.argmax(outputs, axis=1) == split.labels.numpy() + CLASSES * number
-        found = training.accuracy(
-            net, net.parameters(0), split, task.permutation, first_class=CLASSES * number
-        )
-        assert found == pytest.approx(np.mean(right))
 
 
 def to_targets(inputs, rows, step, targets, weights):
@@ -372,7 +363,7 @@ def test_strength_makes_a_difference() -> None:
 def test_same_seed_gives_the_same_network_and_another_seed_another() -> None:
     nets = [tiny(dropout=Dropout(0.5)) for _ in range(3)]
     for net, seed in zip(nets, (SEED, SEED, SEED + 1), strict=True):
-        progress = experiment.Progress()
+        progress = progresses.Progress()
         trainer = training.Trainer(net, Settings(), progress, seed)
         for task in progress.tasks(TASKS[:1]):
             trainer.train(task, 13)
@@ -396,7 +387,7 @@ def test_validation_and_test_images_are_never_trained_on() -> None:
     ends, rows = [], []
     for tasks in (TASKS, data.permuted_tasks(garbage, 3)):
         net = tiny(dropout=Dropout(0.5))
-        progress = experiment.Progress()
+        progress = progresses.Progress()
         trainer = training.Trainer(net, Settings(), progress, SEED)
         for task in progress.tasks(tasks):
             trainer.train(task, 13)
@@ -463,8 +454,32 @@ def test_nothing_is_traced_again_for_tasks_heads_strengths_masks_or_phases() -> 
                     other, TASKS, steps, how, None, consolidation=held(other, strength),
                     masks=some_masks(other),
                 )  # fmt: skip
-        evaluator(other).evaluate(TASKS)
+        for tasks in (1, 3, 8, 9):
+            other.heads = [other.heads[0]]
+            evaluator(other).evaluate(oracles.tiny_tasks(9)[:tasks])
     assert counts() == before
+
+
+def test_number_of_steps_or_tasks_is_no_constant_of_a_program() -> None:
+    # tf.range with a number that is known in the call only: XLA would compile for each number.
+    net = tiny(dropout=Dropout(0.5, "h2"))
+    train(net, TASKS[:1])
+    evaluator(net).train_head(TASKS[0], training.features(net.trunk, TASKS[0]), 5)
+    evaluator(net).evaluate(TASKS)
+    loss = training.cross_entropy
+    for program in (
+        training._compiled_steps(net.dropout, "proximal", loss, None),
+        training._compiled_head_steps(net.dropout, loss),
+        training._compiled_correct(Dropout()),
+    ):
+        (concrete, *_) = program._list_all_concrete_functions()
+        graph = concrete.graph.as_graph_def()
+        for nodes in (graph.node, *(inner.node_def for inner in graph.library.function)):
+            kinds = {node.name: node.op for node in nodes}
+            for node in nodes:
+                if node.op == "Range":
+                    limits = {kinds.get(name.split(":")[0]) for name in node.input}
+                    assert limits == {"Const"}, program
 
 
 # Errors
@@ -509,6 +524,37 @@ def test_batches_are_one_stream_of_whole_passes(
         assert len(set(one_pass)) == length
         assert one_pass.min() >= 0
         assert one_pass.max() < examples
+
+
+@given(examples=st.integers(1, 40), batch=st.integers(1, 40), steps=st.integers(1, 30))
+@settings(max_examples=100, deadline=None)
+def test_stream_order_is_the_pass_of_the_last_image_used(
+    examples: int, batch: int, steps: int
+) -> None:
+    batch = min(batch, examples)
+    order = training.stream_order(SEED, 2, examples, batch, steps)
+    passes = training.batches(SEED, 2, examples, 1, 0, (steps * batch // examples + 1) * examples)
+    passes = passes.reshape(-1, examples)
+    np.testing.assert_array_equal(order, passes[(steps * batch - 1) // examples])
+    last = training.batches(SEED, 2, examples, batch, steps - 1, 1)[0, -1]
+    assert order[(steps * batch - 1) % examples] == last
+    np.testing.assert_array_equal(training.stream_order(SEED, 2, examples, batch, 0), passes[0])
+    assert order.dtype == np.int32
+
+
+def test_trainer_reads_the_stream_as_far_as_the_task_has_come() -> None:
+    progress, orders = progresses.Progress(), []
+    trainer = training.Trainer(tiny(), Settings(), progress, SEED)
+    for task in progress.tasks(TASKS[:2]):
+        for steps in progress.phases([4, 1, 9], ["", "", ""]):  # 20, 25 and 70 images
+            trainer.train(task, steps)
+            orders.append(trainer.stream_order(task))
+    expected = [
+        training.batches(SEED, task, TRAIN, TRAIN, number, 1)[0]
+        for task in (0, 1)
+        for number in (0, 1, 3)
+    ]
+    assert_same(orders, expected)
 
 
 def test_batches_differ_between_seeds_tasks_and_passes() -> None:
@@ -627,13 +673,25 @@ def test_training_the_head_alone_is_refused_where_dropout_changes_h1() -> None:
 # Evaluation
 
 
-def slow_accuracy(net: MLP, task: data.Task, split: data.Split) -> float:
-    theta = oracles.float64(net.parameters(net.head_of(task.number)))
+def slow_accuracy(
+    net: MLP,
+    head: Sequence[np.ndarray],
+    split: data.Split,
+    permutation: np.ndarray,
+    first_class: int = 0,
+    factors: Sequence[np.ndarray] | None = None,
+) -> float:
+    theta = oracles.float64([*net.trunk, *head])
     right = 0
-    for image, label in zip(split.images.numpy(), split.labels.numpy(), strict=True):
-        z = oracles.layers(theta, image[task.permutation] / 255.0)[2]
-        right += int(np.argmax(z) == label)
+    for n, image in enumerate(split.images.numpy()):
+        masks = (factors[0][n], factors[1][n]) if factors else (None, None)
+        z = oracles.layers(theta, image[permutation] / 255.0, masks)[2]
+        right += int(np.argmax(z) == int(split.labels[n]) + first_class)
     return right / len(split.labels)
+
+
+def of_task(net: MLP, task: data.Task, split: data.Split) -> float:
+    return slow_accuracy(net, net.heads[net.head_of(task.number)], split, task.permutation)
 
 
 @pytest.fixture(scope="module")
@@ -645,26 +703,182 @@ def learned() -> MLP:
     return net
 
 
-def evaluator(net: MLP, seed: int = SEED) -> training.Trainer:
-    return training.Trainer(net, Settings(), experiment.Progress(), seed)
+@pytest.fixture
+def compute_together(monkeypatch):
+    """Returns the function that sets how many images and tasks are evaluated together."""
+
+    def change(images: int, tasks: int) -> None:
+        monkeypatch.setattr(training, "_IMAGES", images)
+        monkeypatch.setattr(training, "_TASKS", tasks)
+        training._compiled_correct.cache_clear()
+
+    yield change
+    training._compiled_correct.cache_clear()
+
+
+def evaluator(net: MLP, seed: int = SEED, noisy: bool = False) -> training.Trainer:
+    return training.Trainer(net, Settings(), progresses.Progress(), seed, noisy=noisy)
 
 
 def test_evaluation_equals_the_slow_loop(learned: MLP) -> None:
     test, validation = evaluator(learned).evaluate(TASKS)
-    assert test == [slow_accuracy(learned, task, task.test) for task in TASKS]
-    assert validation == [slow_accuracy(learned, task, task.validation) for task in TASKS]
+    assert test == [of_task(learned, task, task.test) for task in TASKS]
+    assert validation == [of_task(learned, task, task.validation) for task in TASKS]
     assert len({*test, *validation}) > 3
     assert test[-1] > 0.9
 
 
+@pytest.mark.parametrize("together", [(7, 2), (20, 3), (60, 4), (1000, 8)])
+def test_accuracies_are_exact_whatever_is_computed_together(
+    together: tuple[int, int], learned: MLP, compute_together
+) -> None:
+    compute_together(*together)
+    rng = np.random.default_rng(15)
+    tasks = oracles.tiny_tasks(5)
+    # The last head's outputs twice side by side, the second time larger or smaller.
+    v, c = (p.numpy() for p in learned.heads[2])
+    shifts = rng.choice([-9, 9], (len(tasks), CLASSES)).astype(np.float32)
+    heads = [(np.hstack([v, v]), np.hstack([c, c + shift])) for shift in shifts]
+    firsts = [0, CLASSES, 0, CLASSES, CLASSES]
+    permutations = [task.permutation for task in [TASKS[2], *tasks[:2], TASKS[2], tasks[3]]]
+    split = TASKS[0].test
+    for images in (1, 19, 60):
+        part = data.Split(split.images[:images], split.labels[:images])
+        found = training.accuracies(learned, heads, part, permutations, firsts)
+        assert found == [
+            slow_accuracy(learned, head, part, permutation, first)
+            for head, permutation, first in zip(heads, permutations, firsts, strict=True)
+        ]
+    assert len(set(found)) > 3
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.3])
+def test_evaluation_under_noise_drops_each_image_by_its_place_in_the_split(
+    rate: float, learned: MLP, compute_together, monkeypatch
+) -> None:
+    monkeypatch.setattr(learned, "dropout", Dropout(rate))
+    compute_together(17, 2)
+    found = evaluator(learned, noisy=True).evaluate(TASKS)
+    for number, name in enumerate(("test", "validation")):
+        for task in TASKS:
+            split = getattr(task, name)
+            seed = stateless_seed(SEED, 2, task.number, number, EVALUATION)
+            words = learned.dropout.draw(seed, 1, len(split.images), HIDDEN)[0]
+            masks = learned.dropout.masks(words, len(split.images), HIDDEN)
+            head = learned.heads[task.number]
+            expected = slow_accuracy(
+                learned, head, split, task.permutation, factors=[mask.numpy() for mask in masks]
+            )
+            assert found[number][task.number] == expected
+
+
 def test_evaluation_with_dropout_differs_and_is_reproducible(learned: MLP) -> None:
     plain = evaluator(learned).evaluate(TASKS)
-    noisy = evaluator(learned).evaluate(TASKS, dropout=True)
+    noisy = evaluator(learned, noisy=True).evaluate(TASKS)
     assert noisy != plain
-    assert evaluator(learned).evaluate(TASKS, dropout=True) == noisy
-    assert evaluator(learned, SEED + 1).evaluate(TASKS, dropout=True) != noisy
+    assert evaluator(learned, noisy=True).evaluate(TASKS) == noisy
+    assert evaluator(learned, SEED + 1, noisy=True).evaluate(TASKS) != noisy
     # After another task the draw is a fresh one.
-    assert evaluator(learned).evaluate(TASKS[:2], dropout=True)[0] != noisy[0][:2]
+    assert evaluator(learned, noisy=True).evaluate(TASKS[:2])[0] != noisy[0][:2]
+
+
+# Readings in the course of training
+
+
+@dataclasses.dataclass(frozen=True)
+class Read(Settings):
+    """With readings."""
+
+    evaluate_every: int | None = 2
+
+
+class Reader:
+    """The least that `training.Steps` asks for: phases of epochs, and what was read when.
+
+    Attributes:
+        log: (phase, steps of the task) of every finished epoch and, with accuracies, reading.
+    """
+
+    def __init__(self, tasks: Sequence[data.Task]) -> None:
+        self.learned = tasks
+        self.task_steps = self.phase = 0
+        self.log: list[tuple] = []
+        self._due: list[int] = []
+
+    @property
+    def reading_key(self) -> tuple[int, int]:
+        return self.phase, self.task_steps
+
+    def epochs(self, steps: int, epoch_steps: int):
+        for self._epoch in range(1, -(-steps // epoch_steps) + 1):
+            first, self._last = self.task_steps, self._epoch * epoch_steps >= steps
+            count = steps - (self._epoch - 1) * epoch_steps if self._last else epoch_steps
+            self.task_steps += count
+            yield first, count
+        self.phase += 1
+
+    def epoch_done(self, loss: float) -> None:
+        self.log.append((self.phase, self.task_steps))
+
+    def reading_due(self, every: int) -> bool:
+        return self._epoch % every == 0 or self._last
+
+    def keep_reading(self, accuracy: list[float]) -> None:
+        self.log.append((self.phase, self.task_steps, accuracy))
+
+
+def test_readings_come_before_the_epoch_is_done_and_change_nothing() -> None:
+    ends = []
+    for every in (2, None):
+        net, steps = tiny(dropout=Dropout(0.5)), Reader(TASKS[:2])
+        trainer = training.Trainer(net, Read(evaluate_every=every), steps, SEED)
+        trainer.train(TASKS[1], 13)  # three epochs
+        trainer.read()
+        last = [of_task(net, task, task.test) for task in TASKS[:2]]
+        trainer.train(TASKS[1], 5)
+        ends.append(values(net))
+        done = [(0, 5), (0, 10), (0, 13), (1, 18)]
+        if every is None:
+            assert steps.log == done
+            continue
+        assert [entry[:2] for entry in steps.log if len(entry) == 2] == done
+        assert [entry[:2] for entry in steps.log] == [
+            (0, 5), (0, 10), (0, 10), (0, 13), (0, 13), (1, 13), (1, 18), (1, 18)
+        ]  # fmt: skip
+        assert [len(entry) for entry in steps.log] == [2, 3, 2, 3, 2, 3, 3, 2]
+        assert steps.log[3][2] == steps.log[5][2] == last
+    assert_same(*ends)
+
+
+def test_readings_while_the_head_alone_is_trained() -> None:
+    net, steps = tiny(dropout=Dropout(0.5, "h2")), Reader(TASKS[:2])
+    trainer = training.Trainer(net, Read(), steps, SEED)
+    trainer.train_head(TASKS[1], training.features(net.trunk, TASKS[1]), 13)
+    assert steps.log[-2][2] == [of_task(net, task, task.test) for task in TASKS[:2]]
+    assert [len(entry) for entry in steps.log] == [2, 3, 2, 3, 2]
+
+
+def test_readings_under_noise_draw_afresh_at_every_place(
+    learned: MLP, compute_together, monkeypatch
+) -> None:
+    drawn, seeds = Dropout.draw, []
+
+    def draw(self, seed, *arguments):
+        seeds.append(tuple(seed))
+        return drawn(self, seed, *arguments)
+
+    monkeypatch.setattr(Dropout, "draw", draw)
+    compute_together(17, 1)  # nothing is drawn for tasks that fill a group up
+    steps = Reader(TASKS)
+    trainer = training.Trainer(learned, Read(), steps, SEED, noisy=True)
+    for steps.phase, steps.task_steps in ((0, 0), (0, 1), (0, 13), (1, 0), (1, 13), (2, 0)):
+        trainer.read()
+    trainer.evaluate(TASKS)
+    assert len(set(seeds)) == len(seeds) == 6 * 3 + 2 * 3
+    readings = [entry[2] for entry in steps.log]
+    assert len({tuple(reading) for reading in readings}) > 3
+    trainer.read()
+    assert steps.log[-1][2] == readings[-1]
 
 
 # Going on after an interrupt
@@ -677,6 +891,7 @@ PRUNED = anpyc_wi_np.Settings(
     learning_rate=0.2,
     prune_percent=20,
     retrain_epochs=1,
+    evaluate_every=2,
 )
 LABEL = {"script": "anpyc_wi_np"}
 EPOCHS = 2 + 2 + 2 + 2 + 2  # two phases of pruning in each task but the last
@@ -689,11 +904,12 @@ class Interrupt(Exception):
 def pruned_run(folder: Path) -> tuple[np.ndarray, dict[str, np.ndarray], list]:
     """Runs, or goes on with, a folder's run; returns its matrix, its state, its details."""
     files = results.RunFiles(folder, "seed0", LABEL)
-    with files.lock(print):
-        progress = experiment.Progress(files)
+    with files.hold() as held_here:
+        assert held_here
+        progress = progresses.Progress(files)
         matrix = anpyc_wi_np.run(PRUNED, TASKS, 0.5, 0, progress)
         state = {name: variable.numpy() for name, variable in progress._state.items()}
-        return matrix, state, [progress.details, progress.validation_accuracy]
+        return matrix, state, [progress.details, progress.validation_accuracy, progress.trace]
 
 
 def interrupt(monkeypatch, owner, name: str, call: int, before: bool) -> None:
@@ -714,7 +930,11 @@ def interrupt(monkeypatch, owner, name: str, call: int, before: bool) -> None:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    return pruned_run(tmp_path_factory.mktemp("uninterrupted"))
+    run = pruned_run(tmp_path_factory.mktemp("uninterrupted"))
+    # A reading at the end of each phase, and one directly after each pruning.
+    places = [(task, phase) for task in (0, 1) for phase in (0, 1, 1, 2, 2)]
+    assert [(one["task"], one["phase"]) for one in run[2][2]] == [*places, (2, 0)]
+    return run
 
 
 def assert_same_run(found, expected) -> None:
@@ -731,7 +951,7 @@ STOPS = [
     *((pruning.Masks, "prune", call, before) for call in (1, 4) for before in (True, False)),
     *((pruning.Masks, "free", call, False) for call in (1, 3)),
     *((Consolidation, "absorb", call, False) for call in (1, 3)),
-    *((experiment.Progress, "record", call, False) for call in (1, 3)),
+    *((progresses.Progress, "record", call, False) for call in (1, 3)),
 ]
 
 
