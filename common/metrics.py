@@ -1,14 +1,16 @@
-"""Metrics of a run over a sequence of tasks, computed from its accuracy matrix.
+"""Metrics of a run over a sequence of tasks, computed from its accuracy matrix and its trace.
 
 `R[i, j]` is the accuracy on the test set of task j after training on task i, j <= i. Everywhere
 below `R` is either a ragged list of rows (row i holds i+1 numbers) or a square array [T, T] whose
-upper triangle is ignored, whatever it contains. All accuracies and results are fractions, not
-percent. No function modifies its argument.
+upper triangle is ignored, whatever it contains. A trace holds the readings of the test accuracy
+taken in the course of training: mappings, of which "task" is the task i that was being learned and
+"accuracy" holds the i+1 accuracies on the tasks so far; what else they hold is not read. All
+accuracies and results are fractions, not percent. No function modifies its argument.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +18,7 @@ import numpy.typing as npt
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 AccuracyMatrix: TypeAlias = Sequence[npt.ArrayLike] | npt.NDArray[Any]
+Trace: TypeAlias = Sequence[Mapping[str, Any]]
 
 
 def average_accuracy(R: AccuracyMatrix) -> float:
@@ -87,6 +90,44 @@ def learning_accuracy(R: AccuracyMatrix) -> float:
     return float(np.diag(_square(R)).mean())
 
 
+def minimum_accuracy(R: AccuracyMatrix, trace: Trace) -> float:
+    """Return min-ACC, the mean over the tasks j < T-1 of the lowest accuracy on j once learned.
+
+    The lowest of the readings taken while a later task i > j was being learned, and of the R[i, j]
+    after it. De Lange, van de Ven and Tuytelaars, "Continual evaluation for lifelong learning:
+    identifying the stability gap", 2023.
+
+    Raises:
+        ValueError: T = 1, R is not a lower-triangular matrix of finite numbers, or the trace is
+            empty or has a reading that does not hold i+1 finite numbers of a task i < T.
+
+    """
+    matrix = _square(R)
+    readings = _readings(trace, len(matrix))
+    _require_several(matrix, "the lowest accuracy")
+    lowest = np.full(len(matrix) - 1, np.inf)
+    for accuracy in (*readings, *(matrix[i, : i + 1] for i in range(len(matrix)))):
+        # The last accuracy is of the task in hand: how it rises is learning, not forgetting.
+        earlier = lowest[: accuracy.size - 1]
+        np.minimum(earlier, accuracy[:-1], out=earlier)
+    return float(lowest.mean())
+
+
+def worst_case_accuracy(R: AccuracyMatrix, trace: Trace) -> float:
+    """Return WC-ACC, R[T-1, T-1] / T + (1 - 1/T) min-ACC.
+
+    What the newest task ended with, weighed against the worst of all others. De Lange, van de Ven
+    and Tuytelaars 2023.
+
+    Raises:
+        ValueError: as `minimum_accuracy`.
+
+    """
+    matrix = _square(R)
+    tasks = len(matrix)
+    return float(matrix[-1, -1] / tasks + (1 - 1 / tasks) * minimum_accuracy(R, trace))
+
+
 def average_accuracy_curve(R: AccuracyMatrix) -> FloatArray:
     """Return ACC after each task, [T]: entry i is the mean over the tasks j <= i of R[i, j].
 
@@ -98,25 +139,32 @@ def average_accuracy_curve(R: AccuracyMatrix) -> FloatArray:
     return np.array([matrix[i, : i + 1].mean() for i in range(len(matrix))])
 
 
-def summary(R: AccuracyMatrix) -> dict[str, float | None]:
+def summary(R: AccuracyMatrix, trace: Trace | None = None) -> dict[str, float | None]:
     """Return ACC, F, BWT, F_max and LA of one run; all but ACC are None for T = 1.
 
+    With a trace min_ACC and WC_ACC as well.
+
     Raises:
-        ValueError: R is not a lower-triangular matrix of finite numbers.
+        ValueError: R is not a lower-triangular matrix of finite numbers, or T > 1 and the trace is
+            not one of readings as `minimum_accuracy` takes them.
 
     """
     several = len(R) > 1
-    return {
+    result = {
         "ACC": average_accuracy(R),
         "F": forgetting(R) if several else None,
         "BWT": backward_transfer(R) if several else None,
         "F_max": max_forgetting(R) if several else None,
         "LA": learning_accuracy(R) if several else None,
     }
+    if trace is not None:
+        result["min_ACC"] = minimum_accuracy(R, trace) if several else None
+        result["WC_ACC"] = worst_case_accuracy(R, trace) if several else None
+    return result
 
 
 def joint_summary(row: npt.ArrayLike) -> dict[str, float | None]:
-    """Return the keys of `summary` for a run that learned all tasks at once.
+    """Return the keys of `summary`, without a trace, for a run that learned all tasks at once.
 
     Such a run has only a final row, [T]: ACC is its mean, and all that compares points in time is
     None.
@@ -167,11 +215,15 @@ def mean_std(values: npt.ArrayLike) -> tuple[float, float | None, int]:
 
 def _mean_loss(earlier: FloatArray, matrix: FloatArray) -> float:
     """Return the mean over the tasks j < T-1 of earlier[j] - matrix[T-1, j]."""
+    _require_several(matrix, "forgetting")
+    return float((earlier - matrix[-1])[:-1].mean())
+
+
+def _require_several(matrix: FloatArray, measure: str) -> None:
     if len(matrix) == 1:
         raise ValueError(
-            "forgetting is not defined for a single task: nothing was learned after it"
+            f"{measure} is not defined for a single task: nothing was learned after it"
         )
-    return float((earlier - matrix[-1])[:-1].mean())
 
 
 def _square(R: AccuracyMatrix) -> FloatArray:
@@ -190,6 +242,25 @@ def _square(R: AccuracyMatrix) -> FloatArray:
     for i, row in enumerate(rows):
         matrix[i, : i + 1] = _vector(row[: i + 1], f"row {i} of the accuracy matrix")
     return matrix
+
+
+def _readings(trace: Trace, tasks: int) -> list[FloatArray]:
+    """Return the accuracies of the readings of a run over `tasks` tasks."""
+    if not len(trace):
+        raise ValueError("the trace has no readings")
+    readings = []
+    for k, reading in enumerate(trace):
+        name = f"reading {k} of the trace"
+        task: Any = reading.get("task")
+        if task not in range(tasks):
+            raise ValueError(f"{name}: expected one of {tasks} tasks, got the task {task}")
+        accuracy = _vector(reading.get("accuracy", ()), name)
+        if accuracy.size != task + 1:
+            raise ValueError(
+                f"{name}: task {task} must have {task + 1} accuracies, not {accuracy.size}"
+            )
+        readings.append(accuracy)
+    return readings
 
 
 def _vector(values: npt.ArrayLike, name: str) -> FloatArray:

@@ -25,14 +25,16 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 PathLike: TypeAlias = str | os.PathLike[str]
 AccuracyMatrix: TypeAlias = Sequence[npt.ArrayLike] | npt.NDArray[Any]
+Trace: TypeAlias = Sequence[Mapping[str, Any]]
 
 
 class Histogram(TypedDict):
@@ -53,6 +55,13 @@ HATCHES = ("", "///", "...", "xxx")
 # Beyond this many tasks, a marker per point and a number per cell no longer fit.
 FEW_TASKS = 12
 MARKERS_PER_LINE = 12
+# Characters, after which a label goes on in a new line.
+LABEL_LENGTH = 30
+# Inches of a figure's width that a legend may take from the axes.
+LEGEND_WIDTH = 2.5
+# Digits side by side, and lines of upright text, that fit below an axis.
+AXIS_DIGITS = 70
+AXIS_LINES = 45
 
 
 def accuracy_over_sequence(matrices: Sequence[AccuracyMatrix], path: PathLike, title: str) -> Path:
@@ -72,12 +81,7 @@ def accuracy_over_sequence(matrices: Sequence[AccuracyMatrix], path: PathLike, t
     label_every = math.ceil(tasks / FEW_TASKS)
     for j in range(tasks):
         curve = _percent([[_row(matrix, i)[j] for i in range(j, tasks)] for matrix in matrices])
-        style: dict[str, Any] = {"color": colours[j], "linewidth": 1.5 if few else 0.8}
-        if few:
-            style.update(marker=MARKERS[j % len(MARKERS)], markersize=5, label=f"task {j}")
-        else:
-            style.update(marker=".", markevery=[0], markersize=5)
-        _line(axes, np.arange(j, tasks), curve, band_alpha=0.15 if few else 0.06, **style)
+        _line(axes, np.arange(j, tasks), curve, **_task_style(j, colours[j], few))
         if not few and j % label_every == 0:
             # Every line begins at a place of its own, so labels there don't collide.
             axes.annotate(
@@ -92,12 +96,58 @@ def accuracy_over_sequence(matrices: Sequence[AccuracyMatrix], path: PathLike, t
             )
     _task_axis(axes, tasks)
     if few:
-        _legend(axes, tasks)
+        _legend(figure, axes)
     else:
-        scale = ScalarMappable(Normalize(-0.5, tasks - 0.5), ListedColormap(colours))
-        bar = figure.colorbar(scale, ax=axes, ticks=MaxNLocator(10, integer=True))
-        bar.set_label("Task", fontsize=FONT_SIZE + 1)
-        bar.ax.tick_params(labelsize=FONT_SIZE)
+        _task_colour_bar(figure, axes, colours)
+    return _save(figure, path)
+
+
+def accuracy_trace(traces: Sequence[Trace], path: PathLike, title: str) -> Path:
+    """Draw one line per task: its test accuracy along the whole of training, once it began.
+
+    A line that falls at a border between two tasks, or at a pruning round, and rises again shows
+    what the accuracy after every task doesn't.
+
+    Args:
+        traces: per seed the readings, in order: "task", the one in training; "epoch" within its
+            phase, 0 for a reading directly after a pruning; "step" of the whole run; "accuracy"
+            [task + 1] on the tasks so far. The seeds differ in nothing but "accuracy".
+        path: the PNG file to write.
+        title: the figure's title.
+
+    """
+    _require(traces)
+    places = [[(r["task"], r["epoch"], r["step"]) for r in trace] for trace in traces]
+    if not places[0] or any(other != places[0] for other in places):
+        raise ValueError("expected traces with readings, at the same places for every seed")
+    tasks, epochs, steps = np.array(places[0]).T
+    numbers = np.unique(tasks)
+    ends = [int(steps[tasks == task].max()) for task in numbers]
+    prunings = steps[epochs == 0]
+    few = len(numbers) <= FEW_TASKS
+    colours = _sequence_colours(len(numbers))
+
+    figure = _figure(title, 11.0, 5.0)
+    axes = _axes(figure, "Training step", "Test accuracy of the task (%)")
+    for j, colour in zip(numbers, colours, strict=True):
+        curve = _percent([[r["accuracy"][j] for r in trace if r["task"] >= j] for trace in traces])
+        # The first and the last reading may lie on the frame, which would cut their markers.
+        style = {**_task_style(j, colour, few), "clip_on": False}
+        if few:
+            style["markevery"] = math.ceil(len(steps) / MARKERS_PER_LINE)
+        _line(axes, steps[tasks >= j], curve, **style)
+    _task_spans(axes, numbers, [0, *ends])
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    if prunings.size:
+        marks = axes.vlines(prunings, 0, 1, transform=axes.get_xaxis_transform(), zorder=1)
+        marks.set(color=COLOURS[1], linestyle=":", linewidth=0.8, alpha=0.7, label="pruning round")
+    if few:
+        _legend(figure, axes)
+    else:
+        _task_colour_bar(figure, axes, colours)
+        if prunings.size:
+            figure.legend(loc="outside lower center", fontsize=FONT_SIZE, frameon=False)
     return _save(figure, path)
 
 
@@ -123,7 +173,7 @@ def average_accuracy(
         every = math.ceil(tasks / MARKERS_PER_LINE)
         _line(axes, np.arange(tasks), percent, label=label, markevery=every, **_series_style(k))
     _task_axis(axes, longest)
-    _legend(axes, len(curves))
+    _legend(figure, axes)
     return _save(figure, path)
 
 
@@ -148,9 +198,7 @@ def accuracy_matrix(matrices: Sequence[AccuracyMatrix], path: PathLike, title: s
     axes = _axes(figure, "Tested on task", "After training on task")
     axes.grid(False)
     image = axes.imshow(mean, cmap="viridis", vmin=low, vmax=high)
-    bar = figure.colorbar(image, ax=axes)
-    bar.set_label("Test accuracy (%)", fontsize=FONT_SIZE + 1)
-    bar.ax.tick_params(labelsize=FONT_SIZE)
+    _colour_bar(figure, axes, image, "Test accuracy (%)")
     axes.xaxis.set_major_locator(_task_locator(tasks))
     axes.yaxis.set_major_locator(_task_locator(tasks))
     if tasks <= FEW_TASKS:
@@ -182,6 +230,7 @@ def sparsity(records: Sequence[Mapping[str, float]], path: PathLike, title: str)
     tasks = np.array([int(record["task"]) for record in records])
     rounds = np.arange(len(records))
     borders = np.flatnonzero(np.diff(tasks)) + 1
+    starts = np.array([0, *borders])
     figure = _figure(title, 9.5, 5.0)
     axes = _axes(figure, "Pruning round, by its target (% of the candidates)", "Entries pruned (%)")
     names = [name for name in records[0] if name not in ("task", "percent", "overall")]
@@ -198,20 +247,10 @@ def sparsity(records: Sequence[Mapping[str, float]], path: PathLike, title: str)
             **_series_style(k),
         )
     axes.axhline(0, color="0.6", linewidth=0.8)
-    for border in borders:
-        axes.axvline(border - 0.5, color="0.6", linewidth=0.8)
-    axes.set_xlim(-0.5, len(records) - 0.5)
-
+    _task_spans(axes, tasks[starts], np.array([*starts, len(records)]) - 0.5)
     shown = rounds[:: math.ceil(len(rounds) / 30)]
     axes.set_xticks(shown, [f"{records[k]['percent']:g}" for k in shown])
-    starts = np.array([0, *borders])
-    centres = (starts + np.array([*borders, len(records)]) - 1) / 2
-    every = math.ceil(len(starts) / 30)
-    top = axes.secondary_xaxis("top")
-    top.set_xticks(centres[::every], [str(task) for task in tasks[starts][::every]])
-    top.tick_params(length=0, labelsize=FONT_SIZE)
-    top.set_xlabel("Task", fontsize=FONT_SIZE + 1)
-    _legend(axes, len(names))
+    _legend(figure, axes)
     return _save(figure, path)
 
 
@@ -269,9 +308,12 @@ def strength_curve(
         )
     if best is not None:
         axes.axvline(best, color="0.4", linestyle=":", label=f"chosen: λ = {best:g}", zorder=1)
-    axes.set_xticks(sorted(points), _sparse_labels(sorted(points), log))
+    strengths = np.array(sorted(points))
+    labels = [f"{strength:g}" for strength in strengths]
+    places = np.log(strengths) if log else strengths
+    axes.set_xticks(strengths, _sparse_labels(places, labels))
     axes.xaxis.set_minor_locator(NullLocator())
-    _legend(axes, 4)
+    _legend(figure, axes)
     return _save(figure, path)
 
 
@@ -341,7 +383,7 @@ def density(
         axes.set_ylim(highest * 1e-6, highest * 3)
     else:
         axes.set_ylim(bottom=0)
-    _legend(axes, len(values))
+    _legend(figure, axes)
     return _save(figure, path)
 
 
@@ -359,9 +401,9 @@ def log_histogram(histograms: Mapping[str, Histogram], path: PathLike, title: st
     axes = _axes(figure, "Importance", "Entries per bin")
     for k, (name, histogram) in enumerate(histograms.items()):
         axes.stairs(
-            np.asarray(histogram["counts"], dtype=np.float64),
+            _counts(histogram),
             np.asarray(histogram["edges"], dtype=np.float64),
-            label=f"{name}\n({100 * histogram['zeros']:.3g} % are exactly 0)",
+            label=_zeros_label(name, histogram),
             color=COLOURS[k % len(COLOURS)],
             linestyle=LINE_STYLES[k % len(LINE_STYLES)],
             linewidth=1.5,
@@ -371,7 +413,46 @@ def log_histogram(histograms: Mapping[str, Histogram], path: PathLike, title: st
     axes.set_xlim(*_used_range(histograms))
     # A bin with one entry has to show, and log axes begin where the lowest step is otherwise.
     axes.set_ylim(bottom=0.5)
-    _legend(axes, 2 * len(histograms))
+    _legend(figure, axes)
+    return _save(figure, path)
+
+
+def omega_histogram(histograms: Mapping[str, Histogram], path: PathLike, title: str) -> Path:
+    """Draw how the importance Ω is distributed, in every tensor and in all of them together.
+
+    The tensors differ in size by orders of magnitude, so a bin's height is the share of the
+    tensor's entries, zeros included, that lie in it. The legend states the share of exact zeros.
+
+    Args:
+        histograms: per tensor the edges, the counts between them, summed over the seeds, and the
+            share of exact zeros; the first is of all tensors together.
+        path: the PNG file to write.
+        title: the figure's title.
+
+    """
+    _require(histograms)
+    figure = _figure(title, 8.5, 5.0)
+    axes = _axes(figure, "Importance Ω", "Entries per bin, share of the tensor (%)")
+    lowest = 1.0
+    for k, (name, histogram) in enumerate(histograms.items()):
+        counts = _counts(histogram)
+        # The counts are of all entries but the zeros.
+        percent = 100 * (1 - histogram["zeros"]) * counts / max(counts.sum(), 1)
+        lowest = np.min(percent, where=counts > 0, initial=lowest)
+        edges = np.asarray(histogram["edges"], dtype=np.float64)
+        label = _zeros_label(name, histogram)
+        if k == 0:
+            axes.stairs(percent, edges, label=label, color="0.85", fill=True)
+        else:
+            # In a tensor of few entries many bins are empty: steps down to 0 would hide the rest.
+            percent[counts == 0] = np.nan
+            centres = np.sqrt(edges[:-1] * edges[1:])
+            axes.plot(centres, percent, label=label, **{**_series_style(k - 1), "markersize": 3})
+    axes.set_xlim(*_used_range(histograms))
+    axes.set_ylim(lowest / 2, 100)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    _legend(figure, axes)
     return _save(figure, path)
 
 
@@ -433,8 +514,14 @@ def bars(
             )
     if log_y:
         axes.set_yscale("log")
-    axes.set_xticks(places, list(groups))
-    _legend(axes, 2 * len(series))
+    room = AXIS_DIGITS // len(groups)
+    if max(len(word) for name in groups for word in name.split()) <= room:
+        axes.set_xticks(places, [_wrapped(name, room) for name in groups])
+    else:
+        every = math.ceil(len(groups) / AXIS_LINES)
+        upright = [_wrapped(name) for name in groups]
+        axes.set_xticks(places[::every], upright[::every], rotation=90)
+    _legend(figure, axes)
     return _save(figure, path)
 
 
@@ -458,8 +545,16 @@ def pruning_path(
     axes = _axes(figure, "Pruned, target per tensor (%)", "Accuracy (%)")
     for k, (label, seeds) in enumerate(curves.items()):
         _line(axes, np.asarray(percents), _percent(seeds), label=label, **_series_style(k))
-    _legend(axes, len(curves))
+    _legend(figure, axes)
     return _save(figure, path)
+
+
+def _zeros_label(name: str, histogram: Histogram) -> str:
+    return f"{name}\n({100 * histogram['zeros']:.3g} % are exactly 0)"
+
+
+def _counts(histogram: Histogram) -> FloatArray:
+    return np.asarray(histogram["counts"], dtype=np.float64)
 
 
 def _used_range(histograms: Mapping[str, Histogram]) -> tuple[float, float]:
@@ -467,10 +562,11 @@ def _used_range(histograms: Mapping[str, Histogram]) -> tuple[float, float]:
     lows, highs = [], []
     for histogram in histograms.values():
         edges = np.asarray(histogram["edges"], dtype=np.float64)
-        used = np.flatnonzero(np.asarray(histogram["counts"]))
-        lows.append(edges[used[0] if used.size else 0])
-        highs.append(edges[used[-1] + 1 if used.size else -1])
-    return min(lows), max(highs)
+        used = np.flatnonzero(_counts(histogram))
+        if used.size:
+            lows.append(edges[used[0]])
+            highs.append(edges[used[-1] + 1])
+    return (min(lows), max(highs)) if lows else (edges[0], edges[-1])
 
 
 def _require(data: Sized) -> None:
@@ -496,9 +592,14 @@ def _axes(figure: Figure, xlabel: str, ylabel: str) -> Axes:
     return axes
 
 
-def _legend(axes: Axes, lines: int) -> None:
-    """Put the legend to the right of the axes, in columns of at most 20 lines."""
-    axes.legend(
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Put the legend to the right of the axes, in columns of about 20 lines."""
+    handles, names = axes.get_legend_handles_labels()
+    labels = ["\n".join(_wrapped(line) for line in name.splitlines()) for name in names]
+    lines = sum(1 + label.count("\n") for label in labels)
+    legend = axes.legend(
+        handles,
+        labels,
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
         borderaxespad=0.0,
@@ -506,6 +607,14 @@ def _legend(axes: Axes, lines: int) -> None:
         ncols=max(1, math.ceil(lines / 20)),
         frameon=False,
     )
+    # Beside a wide legend the axes would shrink to nothing.
+    more = legend.get_window_extent().width / DPI - LEGEND_WIDTH
+    if more > 0:
+        figure.set_figwidth(figure.get_figwidth() + more)
+
+
+def _wrapped(label: str, length: int = LABEL_LENGTH) -> str:
+    return textwrap.fill(label, length, break_on_hyphens=False)
 
 
 def _series_style(k: int) -> dict[str, Any]:
@@ -524,6 +633,16 @@ def _sequence_colours(tasks: int) -> list[tuple[float, ...]]:
     return [tuple(colour) for colour in viridis(np.linspace(0, 0.9, tasks))]
 
 
+def _task_style(j: int, colour: tuple[float, ...], few: bool) -> dict[str, Any]:
+    """Return how `_line` draws task j: told apart by marker, too, where there are few tasks."""
+    if few:
+        marker = MARKERS[j % len(MARKERS)]
+        style = {"label": f"task {j}", "marker": marker, "linewidth": 1.5, "band_alpha": 0.15}
+    else:
+        style = {"marker": ".", "markevery": [0], "linewidth": 0.8, "band_alpha": 0.06}
+    return {"color": colour, "markersize": 5, **style}
+
+
 def _line(
     axes: Axes, x: npt.NDArray[Any], seeds: FloatArray, band_alpha: float = 0.15, **style: Any
 ) -> None:
@@ -540,20 +659,47 @@ def _line(
         axes.fill_between(x, mean - std, mean + std, color=colour, alpha=band_alpha, linewidth=0)
 
 
-def _sparse_labels(values: Sequence[float], log: bool) -> list[str]:
-    """Return tick labels for ascending values, empty where one would touch the one before."""
-    places = np.log(values) if log else np.asarray(values)
+def _sparse_labels(places: npt.NDArray[Any], labels: Sequence[str]) -> list[str]:
+    """Return labels of ascending places, emptied where one would touch the one before.
+
+    The places are taken to span the whole axis.
+    """
     places = (places - places[0]) / ((places[-1] - places[0]) or 1.0)
-    labels: list[str] = []
+    sparse: list[str] = []
     free = -math.inf
-    for place, value in zip(places, values, strict=True):
-        label = f"{value:g}"
-        # A digit is some 1.4 % of the axis wide.
-        half = 0.007 * len(label)
-        labels.append(label if place - half >= free else "")
-        if labels[-1]:
+    for place, label in zip(places, labels, strict=True):
+        half = len(label) / 2 / AXIS_DIGITS
+        sparse.append(label if place - half >= free else "")
+        if sparse[-1]:
             free = place + half + 0.01
-    return labels
+    return sparse
+
+
+def _task_spans(axes: Axes, tasks: npt.NDArray[Any], edges: npt.ArrayLike) -> None:
+    """Part the x axis at the edges [T+1], and number the tasks [T] between them above it."""
+    edges = np.asarray(edges, dtype=np.float64)
+    for border in edges[1:-1]:
+        axes.axvline(border, color="0.6", linewidth=0.8, zorder=1)
+    axes.set_xlim(edges[0], edges[-1])
+    centres = (edges[:-1] + edges[1:]) / 2
+    top = axes.secondary_xaxis("top")
+    top.set_xticks(centres, _sparse_labels(centres, [str(task) for task in tasks]))
+    top.tick_params(length=0, labelsize=FONT_SIZE)
+    top.set_xlabel("Task", fontsize=FONT_SIZE + 1)
+
+
+def _task_colour_bar(figure: Figure, axes: Axes, colours: Sequence[tuple[float, ...]]) -> None:
+    """Draw beside the axes which task has which colour, where a legend would be too long."""
+    tasks = len(colours)
+    scale = ScalarMappable(Normalize(-0.5, tasks - 0.5), ListedColormap(colours))
+    _colour_bar(figure, axes, scale, "Task").set_ticks(MaxNLocator(10, integer=True))
+
+
+def _colour_bar(figure: Figure, axes: Axes, scale: ScalarMappable, label: str) -> Colorbar:
+    bar = figure.colorbar(scale, ax=axes)
+    bar.set_label(label, fontsize=FONT_SIZE + 1)
+    bar.ax.tick_params(labelsize=FONT_SIZE)
+    return bar
 
 
 def _task_locator(tasks: int) -> FixedLocator | MaxNLocator:

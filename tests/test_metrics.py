@@ -14,6 +14,13 @@ from common import metrics
 # Task 0 is best in the middle, task 1 at the end.
 RAGGED = [[0.9], [0.95, 0.8], [0.7, 0.85, 0.6]]
 SQUARE = np.array([[0.9, np.nan, np.nan], [0.95, 0.8, np.nan], [0.7, 0.85, 0.6]])
+# The readings of 0.1 are of tasks not yet learned.
+TRACE = [
+    {"task": 0, "accuracy": [0.1]},
+    {"task": 0, "accuracy": [0.9]},
+    {"task": 1, "accuracy": [0.65, 0.1]},
+    {"task": 2, "accuracy": [0.75, 0.9, 0.1]},
+]
 
 ON_MATRICES = [
     metrics.average_accuracy,
@@ -30,6 +37,17 @@ def ragged(draw, smallest=2):
     tasks = draw(st.integers(smallest, 8))
     accuracy = st.floats(0, 1)
     return [draw(st.lists(accuracy, min_size=i + 1, max_size=i + 1)) for i in range(tasks)]
+
+
+@st.composite
+def traced(draw):
+    """Draw a ragged accuracy matrix over 2 to 8 tasks, and a trace of up to 20 readings."""
+    rows = draw(ragged())
+    trace = [
+        {"task": i, "accuracy": draw(st.lists(st.floats(0, 1), min_size=i + 1, max_size=i + 1))}
+        for i in draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=20))
+    ]
+    return rows, trace
 
 
 def square(rows, filler):
@@ -57,6 +75,13 @@ def test_hand_worked(function, matrix, expected):
     assert result == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("matrix", [RAGGED, SQUARE, SQUARE.tolist()])
+def test_hand_worked_with_a_trace(matrix):
+    # Task 0 is lowest in a reading, task 1 in a row of R.
+    assert metrics.minimum_accuracy(matrix, TRACE) == pytest.approx((0.65 + 0.85) / 2)
+    assert metrics.worst_case_accuracy(matrix, TRACE) == pytest.approx(0.6 / 3 + 2 / 3 * 0.75)
+
+
 def test_frozen_trunk_of_the_release():
     """Where nothing changes after its own training, nothing is forgotten."""
     final = [0.909, 0.834, 0.818]
@@ -76,12 +101,17 @@ def test_summary():
     expected = {"ACC": 2.15 / 3, "F": 0.075, "BWT": -0.075, "F_max": 0.125, "LA": 2.3 / 3}
     assert metrics.summary(RAGGED) == pytest.approx(expected)
     assert list(metrics.summary(RAGGED)) == ["ACC", "F", "BWT", "F_max", "LA"]
+    expected |= {"min_ACC": 0.75, "WC_ACC": 0.7}
+    assert metrics.summary(RAGGED, TRACE) == pytest.approx(expected)
+    assert list(metrics.summary(RAGGED, TRACE))[-2:] == ["min_ACC", "WC_ACC"]
 
 
 def test_summary_of_one_task():
     expected = {"ACC": 0.9, "F": None, "BWT": None, "F_max": None, "LA": None}
     assert metrics.summary([[0.9]]) == expected
     assert metrics.summary(np.array([[0.9]])) == expected
+    expected |= {"min_ACC": None, "WC_ACC": None}
+    assert metrics.summary([[0.9]], [{"task": 0, "accuracy": [0.9]}]) == expected
 
 
 def test_joint_summary():
@@ -95,6 +125,39 @@ def test_joint_summary():
 def test_one_task_has_no_forgetting(function):
     with pytest.raises(ValueError, match="single task"):
         function([[0.9]])
+
+
+@pytest.mark.parametrize("function", [metrics.minimum_accuracy, metrics.worst_case_accuracy])
+def test_one_task_has_no_lowest_accuracy(function):
+    with pytest.raises(ValueError, match="single task"):
+        function([[0.9]], [{"task": 0, "accuracy": [0.9]}])
+
+
+@pytest.mark.parametrize(
+    "function", [metrics.minimum_accuracy, metrics.worst_case_accuracy, metrics.summary]
+)
+@pytest.mark.parametrize(
+    ("reading", "message"),
+    [
+        ({"task": 3, "accuracy": [0.9] * 4}, "reading 1 .* task 3"),
+        ({"task": -1, "accuracy": []}, "reading 1 .* task -1"),
+        ({"task": 0.5, "accuracy": [0.9]}, "reading 1 .* task 0.5"),
+        ({"accuracy": [0.9]}, "reading 1 .* task None"),
+        ({"task": 1, "accuracy": [0.9]}, "reading 1 .* must have 2"),
+        ({"task": 1, "accuracy": [0.9, 0.8, 0.7]}, "reading 1 .* must have 2"),
+        ({"task": 0, "accuracy": 0.9}, "reading 1 .* vector"),
+        ({"task": 0}, "reading 1 .* vector"),
+        ({"task": 1, "accuracy": [0.9, math.nan]}, "reading 1 .* finite"),
+        ({"task": 1, "accuracy": [None, 0.9]}, "reading 1 .* finite"),
+    ],
+)
+def test_malformed_traces(function, reading, message):
+    with pytest.raises(ValueError, match=message):
+        function(RAGGED, [TRACE[0], reading])
+    with pytest.raises(ValueError, match="no readings"):
+        function(RAGGED, [])
+    with pytest.raises(ValueError, match="must hold"):
+        function([[0.9], [0.8]], TRACE)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +207,25 @@ def test_against_plain_loops(rows):
         "LA": statistics.fmean(diagonal),
     }
     assert metrics.summary(rows) == pytest.approx(expected, abs=1e-12)
+
+
+@given(traced())
+def test_lowest_against_plain_loops(rows_and_trace):
+    rows, trace = rows_and_trace
+    before = copy.deepcopy(rows_and_trace)
+    tasks = len(rows)
+    lowest = []
+    for j in range(tasks - 1):
+        on_j = [rows[i][j] for i in range(j + 1, tasks)]
+        on_j += [reading["accuracy"][j] for reading in trace if reading["task"] > j]
+        lowest.append(min(on_j))
+    expected = statistics.fmean(lowest)
+    assert metrics.minimum_accuracy(rows, trace) == pytest.approx(expected, abs=1e-12)
+    expected = rows[-1][-1] / tasks + (1 - 1 / tasks) * expected
+    assert metrics.worst_case_accuracy(rows, trace) == pytest.approx(expected, abs=1e-12)
+    full = square(rows, math.nan)
+    assert metrics.summary(full, trace) == metrics.summary(rows, trace)
+    assert rows_and_trace == before
 
 
 @given(ragged())

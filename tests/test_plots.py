@@ -1,5 +1,6 @@
 """Figures: every function writes a readable PNG for few and many seeds and tasks."""
 
+import itertools
 import sys
 
 import matplotlib
@@ -37,6 +38,34 @@ def path(tmp_path):
     return tmp_path / "figure.png"
 
 
+def trace(tasks, epochs, pruned=True):
+    """Return a random trace of phases of 10 steps an epoch; all tasks but the last are pruned."""
+    readings = []
+    step = 0
+    for task in range(tasks):
+        for phase in range(2 if pruned and task < tasks - 1 else 1):
+            for epoch in range(0 if phase else 1, epochs + 1):
+                step += 10 if epoch else 0
+                accuracy = GENERATOR.uniform(0.7, 1.0, task + 1).tolist()
+                place = {"task": task, "phase": phase, "epoch": epoch, "step": step}
+                readings.append({**place, "accuracy": accuracy})
+    return readings
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Return the list to which every figure goes that is drawn, laid out as in its file."""
+    kept = []
+    save = plots._save
+
+    def keep(figure, path):
+        kept.append(figure)
+        return save(figure, path)
+
+    monkeypatch.setattr(plots, "_save", keep)
+    return kept
+
+
 sizes = pytest.mark.parametrize(
     ("seeds", "tasks"), [(1, 1), (3, 1), (1, 10), (3, 10), (1, 100), (3, 100)]
 )
@@ -68,6 +97,39 @@ def test_square_matrices_are_drawn_like_ragged_ones(path):
     for draw in (plots.accuracy_over_sequence, plots.accuracy_matrix):
         expected = draw(ragged, path, "title").read_bytes()
         assert draw(padded, path, "title").read_bytes() == expected
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize(("tasks", "epochs"), [(1, 1), (2, 1), (2, 300), (10, 5), (50, 3)])
+def test_accuracy_trace(path, seeds, tasks, epochs):
+    traces = [trace(tasks, epochs) for _ in range(seeds)]
+    check(plots.accuracy_trace(traces, path, "title"), path)
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("tasks", [3, 20])
+def test_accuracy_trace_shows_every_reading_border_and_pruning(path, figures, tasks, pruned):
+    traces = [trace(tasks, 2, pruned) for _ in range(3)]
+    plots.accuracy_trace(traces, path, "title")
+    axes = figures[0].axes[0]
+    length = 40 if pruned else 20  # steps of a task, but of the last
+    borders = [length * (i + 1) for i in range(tasks - 1)]
+
+    lines = axes.get_lines()
+    for j, line in enumerate(lines[:tasks]):
+        read = [k for k, reading in enumerate(traces[0]) if reading["task"] >= j]
+        np.testing.assert_array_equal(line.get_xdata(), [traces[0][k]["step"] for k in read])
+        mean = [np.mean([one[k]["accuracy"][j] for one in traces]) for k in read]
+        np.testing.assert_allclose(line.get_ydata(), 100 * np.array(mean))
+    assert [line.get_xdata()[0] for line in lines[tasks:]] == borders
+
+    marks = [one for one in axes.collections if one.get_label() == "pruning round"]
+    drawn = [segment[0, 0] for one in marks for segment in one.get_segments()]
+    assert drawn == ([border - 20 for border in borders] if pruned else [])
+    legends = [one for one in (axes.get_legend(), *figures[0].legends) if one]
+    labels = [text.get_text() for one in legends for text in one.get_texts()]
+    each = [f"task {j}" for j in range(tasks)] if tasks == 3 else []
+    assert labels == each + ["pruning round"] * pruned
 
 
 @pytest.mark.parametrize("percents", [[[10]], [[10, 20, 30, 40, 50], [10, 20], [10]], [[10]] * 100])
@@ -114,6 +176,38 @@ def test_log_histogram(path):
     check(plots.log_histogram(histograms, path, "title"), path)
 
 
+@pytest.mark.filterwarnings("error")
+def test_omega_histogram(path, figures):
+    """Heights are shares of all entries, so that tensors of any size and sparsity compare."""
+    edges = np.geomspace(1e-4, 1e4, 9)
+    histograms = {
+        "all": {"edges": edges, "counts": [0, 0, 0, 500, 490, 0, 9, 0], "zeros": 0.5},
+        "W1": {"edges": edges, "counts": [0, 0, 0, 499, 490, 0, 0, 0], "zeros": 0.5},
+        "b1": {"edges": edges, "counts": [0, 0, 0, 1, 0, 0, 9, 0], "zeros": 0.0},
+        "W2": {"edges": edges, "counts": [0] * 8, "zeros": 1.0},
+    }
+    check(plots.omega_histogram(histograms, path, "title"), path)
+    axes = figures[0].axes[0]
+    together = axes.patches[0].get_data()
+    np.testing.assert_allclose(together.values, 50 * np.array([0, 0, 0, 500, 490, 0, 9, 0]) / 999)
+    for name, line in zip(("W1", "b1", "W2"), axes.get_lines(), strict=True):
+        filled = np.array(histograms[name]["counts"]) > 0
+        np.testing.assert_array_equal(np.isfinite(line.get_ydata()), filled)
+    shares = [np.nansum(line.get_ydata()) for line in axes.get_lines()]
+    np.testing.assert_allclose(shares, [50, 100, 0])
+    np.testing.assert_allclose(axes.get_lines()[1].get_ydata()[[3, 6]], [10, 90])
+    np.testing.assert_allclose(axes.get_lines()[1].get_xdata()[3], edges[3] * 10**0.5)
+    assert axes.get_xlim() == pytest.approx((edges[3], edges[7]))
+    low, high = axes.get_ylim()
+    assert low < 50 * 9 / 999 and high >= 90
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels[0] == "all\n(50 % are exactly 0)"
+    assert labels[3] == "W2\n(100 % are exactly 0)"
+
+    nothing = dict.fromkeys(("all", "W1"), histograms["W2"])
+    check(plots.omega_histogram(nothing, path, "title"), path)
+
+
 @pytest.mark.parametrize("log_y", [False, True])
 @pytest.mark.parametrize("with_reference", [False, True])
 def test_bars(path, log_y, with_reference):
@@ -128,6 +222,23 @@ def test_bars(path, log_y, with_reference):
     check(returned, path)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"task {j}" for j in range(10)],
+        [f"task {j}" for j in range(100)],
+        [f"anpyc_wi_np --merge max --update explicit {j}" for j in range(6)],
+        [f"incomprehensibilities, number {j}" for j in range(12)],
+    ],
+)
+def test_labels_of_bars_do_not_touch(path, figures, names):
+    groups = {name: {"a": 90.0} for name in names}
+    plots.bars(groups, {name: {"a": None} for name in names}, path, "title", "Accuracy (%)")
+    boxes = [label.get_window_extent() for label in figures[0].axes[0].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert len(boxes) > 5
+
+
 @pytest.mark.parametrize("seeds", [1, 3, 10])
 def test_pruning_path(path, seeds):
     percents = np.arange(0, 90, 5)
@@ -135,13 +246,18 @@ def test_pruning_path(path, seeds):
     check(plots.pruning_path(percents, curves, path, "title"), path)
 
 
-def test_nothing_is_cut_off(path):
-    """A long title and long labels leave the picture's margin white."""
+def test_nothing_is_cut_off(path, figures):
+    """A long title and long labels leave the picture's margin white, and room for the axes."""
     curves = {f"a rather long label of a method, number {k}": [[0.9, 0.8]] for k in range(25)}
     plots.average_accuracy(curves, path, "a long title " * 20)
     picture = matplotlib.image.imread(path)[..., :3]
     for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
         assert edge.min() == 1.0
+    axes = figures[0].axes[0]
+    assert axes.get_window_extent().width > 5 * plots.DPI
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert [label.replace("\n", " ") for label in labels] == list(curves)
+    assert max(len(line) for label in labels for line in label.split("\n")) <= plots.LABEL_LENGTH
 
 
 def test_arguments_are_not_modified_and_pictures_are_the_same(path):
@@ -158,6 +274,14 @@ def test_arguments_are_not_modified_and_pictures_are_the_same(path):
         lambda path: plots.accuracy_over_sequence([], path, "title"),
         lambda path: plots.accuracy_over_sequence([[[0.9]], [[0.9], [0.8, 0.9]]], path, "title"),
         lambda path: plots.accuracy_matrix([[]], path, "title"),
+        lambda path: plots.accuracy_trace([], path, "title"),
+        lambda path: plots.accuracy_trace([[]], path, "title"),
+        lambda path: plots.accuracy_trace([trace(2, 1), trace(2, 2)], path, "title"),
+        lambda path: plots.accuracy_trace(
+            [trace(2, 1), [{**reading, "step": reading["step"] + 1} for reading in trace(2, 1)]],
+            path,
+            "title",
+        ),
         lambda path: plots.average_accuracy({}, path, "title"),
         lambda path: plots.average_accuracy({"a": []}, path, "title"),
         lambda path: plots.average_accuracy({"a": [[0.9], [0.9, 0.8]]}, path, "title"),
@@ -165,13 +289,14 @@ def test_arguments_are_not_modified_and_pictures_are_the_same(path):
         lambda path: plots.strength_curve({}, None, path, "title"),
         lambda path: plots.density({}, path, "title"),
         lambda path: plots.log_histogram({}, path, "title"),
+        lambda path: plots.omega_histogram({}, path, "title"),
         lambda path: plots.bars({}, {}, path, "title", "Kurtosis"),
         lambda path: plots.pruning_path([0, 5], {}, path, "title"),
         lambda path: plots.pruning_path([0, 5], {"a": [[0.9]]}, path, "title"),
     ],
 )
 def test_no_or_uneven_data(path, draw):
-    with pytest.raises(ValueError, match=r"nothing to draw|expected|dimension"):
+    with pytest.raises(ValueError, match=r"nothing to draw|^expected|dimension"):
         draw(path)
     assert not any(path.parent.iterdir())
 
