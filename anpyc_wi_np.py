@@ -20,7 +20,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from common import consolidation, data, experiment, importance, network, options, pruning, training
+from common import (
+    consolidation,
+    data,
+    distribution,
+    experiment,
+    importance,
+    network,
+    options,
+    pruning,
+    training,
+)
+from common import progress as progresses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +50,9 @@ class Settings(options.Settings):
     dropout: float = 0.5
     dropout_layers: str = "both"
     init: str = "truncated-normal"
+    evaluate_every: int | None = None
     update: str = "proximal"
+    merge: str = "sum"
     strength: tuple[float, ...] = (3,)
     prune_percent: int = options.option(50, "target of the first task", **options.PERCENT)
     prune_decay: float = options.option(0.8, "of the target, task by task", **options.SHARE)
@@ -54,23 +67,14 @@ def run(
     tasks: Sequence[data.Task],
     strength: float = 3.0,
     seed: int = 0,
-    progress: experiment.Progress | None = None,
+    progress: progresses.Progress | None = None,
 ) -> np.ndarray:
-    """Learns the tasks one after another.
-
-    Args:
-        settings: of the script; their lists of λ and seeds are not used.
-        tasks: in order.
-        strength: λ.
-        seed: of initial weights, shuffling and dropout.
-        progress: of a run that is shown, saved and resumed; None for none of that.
-
-    Returns:
-        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
-    """
-    progress = progress or experiment.Progress()
+    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
+    progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
-    penalty = consolidation.Consolidation(net.shared, strength, merge="sum", update=settings.update)
+    penalty = consolidation.Consolidation(
+        net.shared, strength, settings.merge, update=settings.update
+    )
     masks = pruning.Masks(net.trunk)
     trainer = training.Trainer(net, settings, progress, seed)
     schedule = pruning.pruning_schedule(
@@ -95,33 +99,29 @@ def run(
             permutation=task.permutation,
             used="all-but-last" if settings.released("D3") else "all",
         )
-        for percent in progress.phases([0, *schedule[task.number]]):
+        rounds = [0, *schedule[task.number]]
+        names = ["", *(f"pruned to {percent} %" for percent in rounds[1:])]
+        for percent in progress.phases(rounds, names):
             if percent and progress.at_phase_start:
+                order = trainer.stream_order(task)
                 if settings.released("D15"):
-                    new = released_masks(task.number, masks, measure(), percent)
+                    new = masks.as_released(task.number, measure(order=order), percent)
                 else:
-                    values = measure(form="absolute")
+                    values = measure(order=order, form="absolute")
                     new = pruning.rank_masks(values, percent, masks.candidates(), masks.now)
                 masks.prune(new)
-                shares = pruning.sparsity(("W1", "b1", "W2", "b2"), new)
+                trainer.read()
+                shares = pruning.sparsity(network.NAMES[:4], new)
                 record = {"task": task.number, "percent": percent, **shares}
                 progress.details.setdefault("sparsity", []).append(record)
             first_phase = task.number == 0 and percent == 0
             decay = 0.99 if first_phase and settings.released("D10") else None
             trainer.train(task, retrain if percent else steps, penalty, masks.now, lr_decay=decay)
-        penalty.absorb(measure(parameters=net.shared))
+        penalty.absorb(measure(order=trainer.stream_order(task), parameters=net.shared))
         masks.free()
-        progress.record(*trainer.evaluate(tasks[: task.number + 1]))
+        progress.record(*trainer.evaluate(progress.learned))
+    progress.details["omega"] = distribution.omega_histograms(penalty.omega)
     return progress.matrix()
-
-
-def released_masks(
-    task: int, masks: pruning.Masks, omega: Sequence[np.ndarray], percent: float
-) -> list[np.ndarray]:
-    """Returns the masks of a round from clipped Ω, as released (D15)."""
-    if task == 0:
-        return pruning.released_first_masks(omega, percent)
-    return pruning.released_later_masks(masks.previous, omega, percent)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """ANPyC without neural pruning: consolidation by structure-aware importance.
 
 After each task the importance Ω of every trunk weight is measured (README, equation 1) and merged
-with that of earlier tasks by the element-wise maximum; while a later task is learned, every weight
-is held near its old value in proportion to Ω (README, equations 2 and 3).
+with that of earlier tasks, by the element-wise maximum or (--merge) as a sum; while a later task is
+learned, every weight is held near its old value in proportion to Ω (README, equations 2 and 3).
 
     python anpyc_wo_np.py --lambda 3
 
@@ -15,7 +15,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from common import consolidation, data, experiment, importance, network, options, training
+from common import (
+    consolidation,
+    data,
+    distribution,
+    experiment,
+    importance,
+    network,
+    options,
+    training,
+)
+from common import progress as progresses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +44,9 @@ class Settings(options.Settings):
     dropout: float = 0.5
     dropout_layers: str = "both"
     init: str = "truncated-normal"
+    evaluate_every: int | None = None
     update: str = "proximal"
+    merge: str = "max"
     strength: tuple[float, ...] = (0.5, 1.5, 2, 2.5, 3, 4, 6, 7, 8, 10, 12, 15)
 
     DEFECTS: ClassVar = ("D1", "D2", "D3", "D12", "D16")
@@ -45,24 +57,15 @@ def run(
     tasks: Sequence[data.Task],
     strength: float = 3.0,
     seed: int = 0,
-    progress: experiment.Progress | None = None,
+    progress: progresses.Progress | None = None,
 ) -> np.ndarray:
-    """Learns the tasks one after another.
-
-    Args:
-        settings: of the script; their lists of λ and seeds are not used.
-        tasks: in order.
-        strength: λ.
-        seed: of initial weights, shuffling and dropout.
-        progress: of a run that is shown, saved and resumed; None for none of that.
-
-    Returns:
-        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
-    """
-    progress = progress or experiment.Progress()
+    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
+    progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
-    penalty = consolidation.Consolidation(net.shared, strength, merge="max", update=settings.update)
-    trainer = training.Trainer(net, settings, progress, seed)
+    penalty = consolidation.Consolidation(
+        net.shared, strength, settings.merge, update=settings.update
+    )
+    trainer = training.Trainer(net, settings, progress, seed, noisy=settings.released("D1"))
     steps = settings.budget(tasks[0].examples)
     progress.start(
         steps * len(tasks), network=net.variables, omega=penalty.omega, anchor=penalty.anchor
@@ -75,12 +78,13 @@ def run(
             task.train.images,
             parameters=net.shared,
             permutation=task.permutation,
+            order=trainer.stream_order(task),
             used="all-but-last" if settings.released("D3") else "all",
             dropout_seed=(seed, task.number) if settings.released("D2") else None,
         )
         penalty.absorb(omega)
-        learned = tasks[: task.number + 1]
-        progress.record(*trainer.evaluate(learned, dropout=settings.released("D1")))
+        progress.record(*trainer.evaluate(progress.learned))
+    progress.details["omega"] = distribution.omega_histograms(penalty.omega)
     return progress.matrix()
 
 

@@ -18,9 +18,9 @@ from typing import ClassVar
 import numpy as np
 
 from common import data, distribution, experiment, importance, network, options, pruning, training
+from common import progress as progresses
 
 MEASURES = ("EWC", "MAS", "ANPyC")
-NAMES = ("W1", "b1", "W2", "b2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,20 +51,14 @@ def run(
     settings: Settings,
     tasks: Sequence[data.Task],
     seed: int = 0,
-    progress: experiment.Progress | None = None,
+    progress: progresses.Progress | None = None,
 ) -> np.ndarray:
-    """Learns task 0, measures, prunes and measures again.
-
-    Args:
-        settings: of the script; their list of seeds is not used.
-        tasks: the first one is learned.
-        seed: of initial weights, shuffling and drawn labels.
-        progress: of a run that is shown, saved and resumed; None for none of that.
+    """Learns task 0, measures, prunes and measures again; see `experiment.Run`.
 
     Returns:
         The accuracy [1, 1] on task 0 before pruning. `progress.details` has the statistics.
     """
-    progress = progress or experiment.Progress()
+    progress = progress or progresses.Progress()
     task = tasks[0]
     net = network.for_tasks(settings, [task], seed)
     masks = pruning.Masks(net.trunk)
@@ -73,37 +67,45 @@ def run(
     epoch = training.epoch_steps(task.examples, settings.batch_size)
     phases = [settings.epochs, *[settings.retrain_epochs] * len(path)]
     progress.start(epoch * sum(phases), network=net.variables, masks=masks.now)
-    for number, epochs in progress.phases(list(enumerate(phases))):
+    names = ["", *(f"pruned to percentile {percent}" for percent in path)]
+    for number, epochs in progress.phases(list(enumerate(phases)), names):
         if number and progress.at_phase_start:
-            signed = [progress.arrays[f"signed_{name}"] for name in NAMES]
+            signed = [progress.arrays[f"signed_{name}"] for name in network.NAMES[:4]]
             masks.prune(pruning.released_first_masks(signed, path[number - 1]))
         trainer.train(task, epoch * epochs, masks=masks.now)
         (test,), (validation,) = trainer.evaluate([task])
         if number == 0:
             progress.record([test], [validation])
             progress.details.update(importance={}, path=[])
-            values, signed = measure(settings, net, task, seed)
+            values, signed = measure(settings, net, task, seed, trainer.stream_order(task))
             distribution.keep(progress, "before", values)
             progress.arrays.update({f"signed_{name}": array for name, array in signed.items()})
         else:
             accuracy = {"accuracy": test, "validation_accuracy": validation}
-            shares = pruning.sparsity(NAMES, masks.now)
+            shares = pruning.sparsity(network.NAMES[:4], masks.now)
             step = {"percent": path[number - 1], **accuracy, **shares}
             progress.details["path"] = [*progress.details["path"][: number - 1], step]
-    values, _ = measure(settings, net, task, seed)
+    values, _ = measure(settings, net, task, seed, trainer.stream_order(task))
     distribution.keep(progress, "after", values)
     return progress.matrix()
 
 
 def measure(
-    settings: Settings, net: network.MLP, task: data.Task, seed: int
+    settings: Settings, net: network.MLP, task: data.Task, seed: int, order: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Measures the three importances of all trunk entries together, in batches of 100.
+
+    Args:
+        settings: of the script.
+        net: is read only.
+        task: its training images.
+        seed: of the drawn labels.
+        order: of the images, as they come into batches.
 
     Returns:
         EWC, MAS and ANPyC's clipped importance, each [entries]; ANPyC's signed one per tensor.
     """
-    known = {"permutation": task.permutation, "batch_size": 100}
+    known = {"permutation": task.permutation, "batch_size": 100, "order": order}
     used = "all-but-last" if settings.released("D3") else "all"
     images = task.train.images
     if settings.released("D4"):  # one image a batch, and every tensor draws its own labels
@@ -119,7 +121,7 @@ def measure(
     signed = [values.numpy() for values in signed]
     clipped = [np.maximum(values, 0) for values in signed]
     flat = [np.concatenate([np.ravel(one) for one in values]) for values in (fisher, mas, clipped)]
-    return dict(zip(MEASURES, flat, strict=True)), dict(zip(NAMES, signed, strict=True))
+    return dict(zip(MEASURES, flat, strict=True)), dict(zip(network.NAMES[:4], signed, strict=True))
 
 
 report = distribution.report

@@ -1,7 +1,8 @@
 """EWC: elastic weight consolidation (Kirkpatrick et al. 2017).
 
 After each task the diagonal F of its Fisher information is measured, and a quadratic with its own
-anchor is added to the penalty, (λ/2) Σ_k F_k (θ − θ*_k)² (README, "Baselines").
+anchor is added to the penalty, (λ/2) Σ_k F_k (θ − θ*_k)². With --gamma there is one quadratic,
+Ω ← γ Ω + F around the newest weights (online EWC, Schwarz et al. 2018; README, "Baselines").
 
     python ewc.py
 
@@ -16,7 +17,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from common import consolidation, data, experiment, importance, network, options, training
+from common import (
+    consolidation,
+    data,
+    distribution,
+    experiment,
+    importance,
+    network,
+    options,
+    training,
+)
+from common import progress as progresses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +46,30 @@ class Settings(options.Settings):
     dropout: float = 0.5
     dropout_layers: str = "h2"
     init: str = "truncated-normal"
+    evaluate_every: int | None = None
     update: str = "proximal"
     strength: tuple[float, ...] = options.strength((0.1, 1, 10), released={"D4": (15,)})
+    fisher: str = options.option(
+        "sampled",
+        "labels of the Fisher information: drawn from the output, all in expectation, the data's",
+        choices=("sampled", "exact", "labels"),
+    )
+    gamma: float | None = options.option(
+        None,
+        "online EWC: factor on the importance of earlier tasks, with the newest anchor for all",
+        check=lambda value: 0 < value <= 1,
+        allowed="a number above 0, up to 1",
+    )
 
     DEFECTS: ClassVar = ("D3", "D4", "D5", "D14", "D16")
+
+    def __post_init__(self) -> None:
+        """Refuses settings that contradict a defect."""
+        super().__post_init__()
+        if self.released("D4") and self.fisher != "sampled":
+            raise options.UsageError(f"--as-released D4 contradicts --fisher {self.fisher}")
+        if self.released("D5") and self.gamma is not None:
+            raise options.UsageError("--as-released D5 contradicts --gamma")
 
 
 def run(
@@ -46,28 +77,19 @@ def run(
     tasks: Sequence[data.Task],
     strength: float = 15.0,
     seed: int = 0,
-    progress: experiment.Progress | None = None,
+    progress: progresses.Progress | None = None,
 ) -> np.ndarray:
-    """Learns the tasks one after another.
-
-    Args:
-        settings: of the script; their lists of λ and seeds are not used.
-        tasks: in order.
-        strength: λ.
-        seed: of initial weights, shuffling and dropout.
-        progress: of a run that is shown, saved and resumed; None for none of that.
-
-    Returns:
-        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
-    """
-    progress = progress or experiment.Progress()
+    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
+    progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
+    merge = "quadratics" if settings.gamma is None else "sum"
     penalty = consolidation.Consolidation(
         net.shared,
         strength,
-        merge="latest" if settings.released("D5") else "quadratics",
+        merge="latest" if settings.released("D5") else merge,
         half=True,
         update=settings.update,
+        decay=1.0 if settings.gamma is None else settings.gamma,
     )
     trainer = training.Trainer(net, settings, progress, seed)
     steps = settings.budget(tasks[0].examples)
@@ -79,20 +101,25 @@ def run(
         used = "first"
     for task in progress.tasks(tasks):
         before = training.released_reading(steps) if settings.released("D14") else steps
-        for is_read, portion in progress.phases([(True, before), (False, steps - before)]):
+        portions = [(True, before), (False, steps - before)]
+        for is_read, portion in progress.phases(portions, ["", "after the reading"]):
             trainer.train(task, portion, penalty)
             if is_read:
-                progress.record(*trainer.evaluate(tasks[: task.number + 1]))
+                progress.record(*trainer.evaluate(progress.learned))
         fisher = importance.fisher_importance(
             net,
             net.head_of(task.number),
             task.train.images,
-            seed=(seed, task.number),
-            parameters=net.shared,
+            (seed, task.number),
+            net.shared,
+            task.train.labels,
+            settings.fisher,
             permutation=task.permutation,
+            order=trainer.stream_order(task),
             used=used,
         )
         penalty.absorb(fisher)
+    progress.details["omega"] = distribution.omega_histograms(penalty.omega)
     return progress.matrix()
 
 

@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from common import data, experiment, network, options, training
+from common import progress as progresses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Settings(options.Settings):
     dropout: float = 0.5
     dropout_layers: str = "both"
     init: str = "truncated-normal"
+    evaluate_every: int | None = None
 
     DEFECTS: ClassVar = ("D1",)
 
@@ -42,28 +44,17 @@ def run(
     settings: Settings,
     tasks: Sequence[data.Task],
     seed: int = 0,
-    progress: experiment.Progress | None = None,
+    progress: progresses.Progress | None = None,
 ) -> np.ndarray:
-    """Learns the tasks one after another.
-
-    Args:
-        settings: of the script; their lists of seeds are not used.
-        tasks: in order.
-        seed: of initial weights, shuffling and dropout.
-        progress: of a run that is shown, saved and resumed; None for none of that.
-
-    Returns:
-        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
-    """
-    progress = progress or experiment.Progress()
+    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
+    progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
-    trainer = training.Trainer(net, settings, progress, seed)
+    trainer = training.Trainer(net, settings, progress, seed, noisy=settings.released("D1"))
     steps = settings.budget(tasks[0].examples)
     progress.start(steps * len(tasks), network=net.variables)
     for task in progress.tasks(tasks):
         trainer.train(task, steps)
-        learned = tasks[: task.number + 1]
-        progress.record(*trainer.evaluate(learned, dropout=settings.released("D1")))
+        progress.record(*trainer.evaluate(progress.learned))
     return progress.matrix()
 
 

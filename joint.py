@@ -1,8 +1,9 @@
 """Joint training: all tasks at once. The upper bound.
 
 Every batch mixes images of all tasks. As released one output of 10·T classes tells task and class
-apart; --head multi gives every task its own ten outputs, the bound of the task-aware methods
-(README, "Baselines").
+apart. With --head multi every task has ten outputs of its own, the bound of the methods with many
+heads; with --head shared all tasks have the same ten, the bound of the methods with one (README,
+"Baselines").
 
     python joint.py
 
@@ -19,6 +20,7 @@ from typing import ClassVar
 import numpy as np
 
 from common import data, experiment, network, options, training
+from common import progress as progresses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Settings(options.Settings):
     tasks: int = 10
     hidden: tuple[int, int] = (512, 256)
     head: str = options.option(
-        "single", "one 10·T-way output (single) or one per task (multi)", choices=options.HEADS
+        "single",
+        "one 10·T-way output (single), one 10-way output per task (multi) or for all (shared)",
+        choices=("single", "multi", "shared"),
     )
     epochs: int = options.option(50, "epochs over all tasks mixed", **options.COUNT)
     batch_size: int = 256
@@ -46,55 +50,40 @@ def run(
     settings: Settings,
     tasks: Sequence[data.Task],
     seed: int = 0,
-    progress: experiment.Progress | None = None,
+    progress: progresses.Progress | None = None,
 ) -> np.ndarray:
-    """Learns all tasks together.
-
-    Args:
-        settings: of the script; their list of seeds is not used.
-        tasks: in order.
-        seed: of initial weights, shuffling and dropout.
-        progress: of a run that is shown, saved and resumed; None for none of that.
-
-    Returns:
-        The accuracies [1, T], fractions. With the single output task and class have to be right.
-    """
-    progress = progress or experiment.Progress()
-    dataset, own = tasks[0].dataset, settings.head == "multi"
+    """Learns all tasks together; arguments and result [1, T] as in `experiment.Run`."""
+    progress = progress or progresses.Progress()
+    dataset, head = tasks[0].dataset, settings.head
+    classes = dataset.classes
     net = network.MLP(
         settings.hidden,
         1,
-        len(tasks) * dataset.classes,
+        classes if head == "shared" else classes * len(tasks),
         dataset.pixels,
         seed,
         settings.init,
         network.Dropout(settings.dropout, settings.dropout_layers),
     )
-    loss = own_head_cross_entropy(len(tasks)) if own else training.cross_entropy
+    loss = own_head_cross_entropy(len(tasks)) if head == "multi" else training.cross_entropy
     trainer = training.Trainer(net, settings, progress, seed, loss=loss)
-    mixture = data.Mixture(dataset, np.stack([task.permutation for task in tasks]))
+    permutations = [task.permutation for task in tasks]
+    mixture = data.Mixture(dataset, np.stack(permutations), 0 if head == "shared" else classes)
     steps = settings.epochs * (mixture.examples // settings.batch_size)
     progress.start(steps, network=net.variables)
     trainer.train(mixture, steps)
-    rows = ([], [])
-    for task in tasks:
-        *trunk, v, c = net.parameters(0)
-        first = task.number * dataset.classes
-        block = slice(first, first + dataset.classes)
-        head = (v[:, block], c[block]) if own else (v, c)
-        for row, split in zip(rows, (task.test, task.validation), strict=True):
-            key = (seed, task.number, len(split.labels)) if settings.released("D1") else None
-            row.append(
-                training.accuracy(
-                    net,
-                    [*trunk, *head],
-                    split,
-                    task.permutation,
-                    first_class=0 if own else first,
-                    dropout_seed=key,
-                )
-            )
-    progress.record(*rows)
+    v, c = (variable.value() for variable in net.heads[0])
+    firsts = [0 if head == "shared" else classes * task.number for task in tasks]
+    heads = [(v, c)] * len(tasks)
+    if head == "multi":
+        heads = [(v[:, first : first + classes], c[first : first + classes]) for first in firsts]
+        firsts = [0] * len(tasks)
+    accuracies = []
+    for split in (dataset.test, dataset.validation):
+        keys = [(seed, task.number, len(split.labels)) for task in tasks]
+        noise = keys if settings.released("D1") else None
+        accuracies.append(training.accuracies(net, heads, split, permutations, firsts, noise))
+    progress.record(*accuracies)
     return progress.matrix()
 
 

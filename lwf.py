@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from common import data, experiment, network, options, training
+from common import progress as progresses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Settings(options.Settings):
     dropout: float = 0.5
     dropout_layers: str = "both"
     init: str = "truncated-normal"
+    evaluate_every: int | None = None
     strength: tuple[float, ...] = (0.01, 0.1, 0.5, 1, 2, 4, 6, 8)
     temperature: float = options.option(2, "of both softmaxes", **options.POSITIVE)
 
@@ -47,26 +49,17 @@ def run(
     tasks: Sequence[data.Task],
     strength: float = 1.0,
     seed: int = 0,
-    progress: experiment.Progress | None = None,
+    progress: progresses.Progress | None = None,
 ) -> np.ndarray:
-    """Learns the tasks one after another.
-
-    Args:
-        settings: of the script; their lists of λ and seeds are not used.
-        tasks: in order.
-        strength: λ.
-        seed: of initial weights, shuffling and dropout.
-        progress: of a run that is shown, saved and resumed; None for none of that.
-
-    Returns:
-        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
-    """
-    progress = progress or experiment.Progress()
+    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
+    progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
     teacher = network.for_tasks(settings, tasks, seed).trunk
     noisy = settings.released("D11")
     auxiliary = noisy_distillation if noisy else distillation
-    trainer = training.Trainer(net, settings, progress, seed, auxiliary=auxiliary)
+    trainer = training.Trainer(
+        net, settings, progress, seed, noisy=settings.released("D1"), auxiliary=auxiliary
+    )
     steps = settings.budget(tasks[0].examples)
     progress.start(steps * len(tasks), network=net.variables, teacher=teacher)
     for task in progress.tasks(tasks):
@@ -82,8 +75,7 @@ def run(
         else:
             known = [training.features(teacher, task)]
         trainer.train(task, steps, extras=[*heads, *known])
-        learned = tasks[: task.number + 1]
-        progress.record(*trainer.evaluate(learned, dropout=settings.released("D1")))
+        progress.record(*trainer.evaluate(progress.learned))
     return progress.matrix()
 
 

@@ -16,7 +16,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from common import consolidation, data, experiment, importance, network, options, training
+from common import (
+    consolidation,
+    data,
+    distribution,
+    experiment,
+    importance,
+    network,
+    options,
+    training,
+)
+from common import progress as progresses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +45,7 @@ class Settings(options.Settings):
     dropout: float = 0.5
     dropout_layers: str = "h2"
     init: str = "truncated-normal"
+    evaluate_every: int | None = None
     update: str = "proximal"
     strength: tuple[float, ...] = options.strength((1, 10, 100), released={"D6": (0.1,)})
     output: str = options.option(
@@ -49,21 +60,10 @@ def run(
     tasks: Sequence[data.Task],
     strength: float = 0.1,
     seed: int = 0,
-    progress: experiment.Progress | None = None,
+    progress: progresses.Progress | None = None,
 ) -> np.ndarray:
-    """Learns the tasks one after another.
-
-    Args:
-        settings: of the script; their lists of λ and seeds are not used.
-        tasks: in order.
-        strength: λ.
-        seed: of initial weights, shuffling and dropout.
-        progress: of a run that is shown, saved and resumed; None for none of that.
-
-    Returns:
-        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
-    """
-    progress = progress or experiment.Progress()
+    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
+    progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
     penalty = consolidation.Consolidation(
         net.shared, strength, merge="sum", half=True, update=settings.update
@@ -75,10 +75,11 @@ def run(
     )
     for task in progress.tasks(tasks):
         before = training.released_reading(steps) if settings.released("D14") else steps
-        for is_read, portion in progress.phases([(True, before), (False, steps - before)]):
+        portions = [(True, before), (False, steps - before)]
+        for is_read, portion in progress.phases(portions, ["", "after the reading"]):
             trainer.train(task, portion, penalty)
             if is_read:
-                progress.record(*trainer.evaluate(tasks[: task.number + 1]))
+                progress.record(*trainer.evaluate(progress.learned))
         omega = importance.mas_importance(
             net,
             net.head_of(task.number),
@@ -86,10 +87,12 @@ def run(
             parameters=net.shared,
             output=settings.output,
             permutation=task.permutation,
+            order=trainer.stream_order(task),
             per_image=not settings.released("D6"),
             used="all-but-last" if settings.released("D3") else "all",
         )
         penalty.absorb(omega)
+    progress.details["omega"] = distribution.omega_histograms(penalty.omega)
     return progress.matrix()
 
 

@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from common import data, experiment, network, options, training
+from common import progress as progresses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Settings(options.Settings):
     dropout: float = 0.5
     dropout_layers: ClassVar[str] = "h2"
     init: str = "truncated-normal"
+    evaluate_every: int | None = None
 
     DEFECTS: ClassVar = ("D14",)
 
@@ -43,20 +45,10 @@ def run(
     settings: Settings,
     tasks: Sequence[data.Task],
     seed: int = 0,
-    progress: experiment.Progress | None = None,
+    progress: progresses.Progress | None = None,
 ) -> np.ndarray:
-    """Learns the tasks one after another.
-
-    Args:
-        settings: of the script; their lists of seeds are not used.
-        tasks: in order.
-        seed: of initial weights, shuffling and dropout.
-        progress: of a run that is shown, saved and resumed; None for none of that.
-
-    Returns:
-        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
-    """
-    progress = progress or experiment.Progress()
+    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
+    progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
     trainer = training.Trainer(net, settings, progress, seed)
     steps = settings.budget(tasks[0].examples)
@@ -64,13 +56,14 @@ def run(
     for task in progress.tasks(tasks):
         fixed = training.features(net.trunk, task) if task.number else None
         before = training.released_reading(steps) if settings.released("D14") else steps
-        for is_read, portion in progress.phases([(True, before), (False, steps - before)]):
+        portions = [(True, before), (False, steps - before)]
+        for is_read, portion in progress.phases(portions, ["", "after the reading"]):
             if fixed is None:
                 trainer.train(task, portion)
             else:
                 trainer.train_head(task, fixed, portion)
             if is_read:
-                progress.record(*trainer.evaluate(tasks[: task.number + 1]))
+                progress.record(*trainer.evaluate(progress.learned))
     return progress.matrix()
 
 

@@ -17,7 +17,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from common import consolidation, data, experiment, importance, network, options, training
+from common import (
+    consolidation,
+    data,
+    distribution,
+    experiment,
+    importance,
+    network,
+    options,
+    training,
+)
+from common import progress as progresses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +46,7 @@ class Settings(options.Settings):
     dropout: float = 0.5
     dropout_layers: str = "both"
     init: str = "fan-in-uniform"
+    evaluate_every: int | None = None
     update: str = "proximal"
     strength: tuple[float, ...] = options.strength((0.1,), text="c, consolidation strength")
     xi: float = options.option(0.1, "ξ, damping of the importance", **options.POSITIVE)
@@ -48,26 +59,17 @@ def run(
     tasks: Sequence[data.Task],
     strength: float = 0.1,
     seed: int = 0,
-    progress: experiment.Progress | None = None,
+    progress: progresses.Progress | None = None,
 ) -> np.ndarray:
-    """Learns the tasks one after another.
-
-    Args:
-        settings: of the script; their lists of λ and seeds are not used.
-        tasks: in order.
-        strength: λ.
-        seed: of initial weights, shuffling and dropout.
-        progress: of a run that is shown, saved and resumed; None for none of that.
-
-    Returns:
-        The accuracy matrix R [T, T], fractions, NaN above the diagonal.
-    """
-    progress = progress or experiment.Progress()
+    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
+    progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
     penalty = consolidation.Consolidation(net.shared, strength, merge="sum", update=settings.update)
     path = importance.PathIntegral(net.shared)
     loss = training.softmax_twice if settings.released("D7") else training.cross_entropy
-    trainer = training.Trainer(net, settings, progress, seed, loss=loss)
+    trainer = training.Trainer(
+        net, settings, progress, seed, loss=loss, noisy=settings.released("D1")
+    )
     steps = settings.budget(tasks[0].examples)
     if settings.released("D8"):
         for start in path.start:
@@ -84,8 +86,8 @@ def run(
         trainer.train(task, steps, penalty, path=path)
         penalty.absorb(path.importance(settings.xi, clip=not settings.released("D8")))
         path.restart()
-        learned = tasks[: task.number + 1]
-        progress.record(*trainer.evaluate(learned, dropout=settings.released("D1")))
+        progress.record(*trainer.evaluate(progress.learned))
+    progress.details["omega"] = distribution.omega_histograms(penalty.omega)
     return progress.matrix()
 
 

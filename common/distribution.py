@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common import consolidation, experiment, metrics, plots
+from common import consolidation, metrics, network, plots
+from common import progress as progresses
 
 AUTHORS = Path(__file__).resolve().parents[1] / "results" / "authors.json"
 STAGES = ("before", "after")
@@ -43,16 +44,61 @@ def describe(values: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
         name: {
             "kurtosis": metrics.excess_kurtosis(array),
             "skewness": metrics.skewness(array),
-            "zeros": float(np.mean(array == 0)),
             "highest": float(array.max()),
             "unit": np.histogram(_normalised(array), UNIT_EDGES)[0].tolist(),
-            "decades": np.histogram(_within(array[array > 0]), DECADE_EDGES)[0].tolist(),
+            **histogram(array),
         }
         for name, array in values.items()
     }
 
 
-def keep(progress: experiment.Progress, stage: str, values: Mapping[str, Array]) -> None:
+def histogram(values: Array) -> dict[str, Any]:
+    """Returns the share of exact zeros, and the counts of the values above 0 by size, JSON.
+
+    Args:
+        values: of any shape.
+
+    Returns:
+        zeros, a fraction; decades, the counts in five bins a decade from 1e-20 to 1e5 (what is
+        beyond counts in the outermost bins).
+    """
+    return {
+        "zeros": float(np.mean(values == 0)),
+        "decades": np.histogram(_within(values[values > 0]), DECADE_EDGES)[0].tolist(),
+    }
+
+
+def omega_histograms(omega: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Returns the histogram of a method's accumulated Ω: of "all" entries and of each tensor.
+
+    Args:
+        omega: one tensor per parameter that is held, in the order of `network.Parameters`.
+    """
+    arrays = [np.asarray(one) for one in omega]
+    together = np.concatenate([array.ravel() for array in arrays])
+    named = {"all": together, **dict(zip(network.NAMES, arrays, strict=False))}
+    return {name: histogram(array) for name, array in named.items()}
+
+
+def summed(
+    histograms: Sequence[Mapping[str, Mapping[str, Any]]],
+) -> dict[str, plots.Histogram]:
+    """Returns histograms of several seeds as one: summed counts, mean share of zeros.
+
+    Args:
+        histograms: of each seed, by name, what `histogram` returned.
+    """
+    return {
+        name: {
+            "edges": DECADE_EDGES,
+            "counts": np.sum([each[name]["decades"] for each in histograms], axis=0),
+            "zeros": float(np.mean([each[name]["zeros"] for each in histograms])),
+        }
+        for name in histograms[0]
+    }
+
+
+def keep(progress: progresses.Progress, stage: str, values: Mapping[str, Array]) -> None:
     """Stores a stage's values, and in the details' "importance" what `describe` returns for them.
 
     Args:
@@ -141,10 +187,7 @@ def draw(results: Sequence[Mapping[str, Any]], published: Published, stem: Path)
         grid = np.linspace(-0.05, 1.05, 1101)
         return grid, plots.gaussian_density(counts(stage, name, "unit"), UNIT_EDGES, grid)
 
-    def histogram(stage: str, name: str) -> plots.Histogram:
-        zeros = [result["importance"][stage][name]["zeros"] for result in results]
-        decades = counts(stage, name, "decades")
-        return {"edges": DECADE_EDGES, "counts": decades, "zeros": float(np.mean(zeros))}
+    sizes = {stage: summed([result["importance"][stage] for result in results]) for stage in STAGES}
 
     def path(figure: str) -> Path:
         return stem.with_name(f"{stem.name}.{figure}.png")
@@ -156,12 +199,12 @@ def draw(results: Sequence[Mapping[str, Any]], published: Published, stem: Path)
     paths = [
         plots.density({name: density("before", name) for name in names}, path("density"), before),
         plots.log_histogram(
-            {name: histogram("before", name) for name in names}, path("histogram"), before
+            {name: sizes["before"][name] for name in names}, path("histogram"), before
         ),
     ]
     for name in names:
         densities = {label: density(stage, name) for label, stage in stages.items()}
-        histograms = {label: histogram(stage, name) for label, stage in stages.items()}
+        histograms = {label: sizes[stage][name] for label, stage in stages.items()}
         of_measure = f"{name}: {title}"
         paths.append(plots.density(densities, path(f"density_{name}"), of_measure))
         paths.append(plots.log_histogram(histograms, path(f"histogram_{name}"), of_measure))
@@ -198,7 +241,7 @@ def report(
     finished: Sequence[Mapping[str, Any]],
     folder: Path,
     suffix: str,
-    display: experiment.Display,
+    display: progresses.Display,
 ) -> None:
     """Prints the statistics over the seeds beside the authors', and draws the figures.
 

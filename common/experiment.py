@@ -1,8 +1,6 @@
-"""Runs a script: command line, grid of (λ, seed) runs, resume, progress, choice of λ.
+"""Runs a script: command line, device, grid of (λ, seed) runs, resume, exit status.
 
-A script's `main` is `experiment.main(Settings, run, __file__, __doc__)`. Its `run(settings, tasks,
-strength, seed, progress)` goes through the tasks with the help of `Progress`, which knows where an
-interrupted run stopped.
+A script's `main` is `experiment.main(Settings, run, __file__, __doc__)`; its `run` is a `Run`.
 """
 
 from __future__ import annotations
@@ -15,283 +13,54 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
-import rich.console
-import rich.progress
-import rich.table
 
-from common import consolidation, data, metrics, options, plots, results
+from common import consolidation, data, metrics, options, report, results
+from common import progress as progresses
 
-T = TypeVar("T")
-Report = Callable[[Any, Sequence[dict[str, Any]], Path, str, "Display"], None]
-
-_LINE_SECONDS = 30  # between two progress lines where there is no terminal
+_COLUMNS = 3  # of settings on the screen
+_AGAIN_SECONDS = 3  # between two looks at the runs that other processes hold
 
 
-class Progress:
-    """Where a run stands: task, phase, epoch; its state, its accuracies, its checkpoint.
+class Run(Protocol):
+    """A script's `run`: one method, written out over its tasks."""
 
-    A task is learned in one phase or several (pruning rounds, say), a phase epoch by epoch. After
-    every epoch all state is saved. When the same run starts again, `tasks` and `phases` begin with
-    the interrupted ones and `epochs` yields what is left; whatever else the script does between
-    epochs is a function of that state, and is simply done again.
-
-    Without files and display (the default) it only counts.
-
-    Attributes:
-        accuracy: test accuracy, one row a task.
-        validation_accuracy: likewise on the validation set.
-        details: what else goes into the result, JSON.
-        arrays: what is stored beside the result, by name.
-        place: task, phase and steps done, for messages.
-    """
-
-    def __init__(
-        self, files: results.RunFiles | None = None, display: Display | None = None
-    ) -> None:
-        """Starts at the beginning; `start` may find a checkpoint."""
-        self.accuracy: list[list[float]] = []
-        self.validation_accuracy: list[list[float]] = []
-        self.details: dict[str, Any] = {}
-        self.arrays: dict[str, np.ndarray] = {}
-        self._files = files
-        self._display = display
-        self._state: dict[str, Any] = {}
-        self._task = self._phase = self._phase_steps = self._task_steps = 0
-        self._all_steps = self._epoch = self._epoch_steps = 0
-        self._restored_task = self._restored_phase = False
-        self._seconds_before = 0.0
-        self._began = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Computing time so far, with that of earlier parts of the run."""
-        return self._seconds_before + time.monotonic() - self._began
-
-    @property
-    def place(self) -> str:
-        """The task, the phase where there are several, and the epoch."""
-        phase = f", phase {self._phase}" if self._phase else ""
-        return f"task {self._task}{phase}, epoch {self._epoch}"
-
-    @property
-    def at_phase_start(self) -> bool:
-        """Whether no epoch of this phase is done yet."""
-        return self._phase_steps == 0
-
-    def start(self, total_steps: int, **state: Sequence[Any]) -> None:
-        """Names the variables that make up the state, and restores them from a checkpoint.
+    def __call__(
+        self,
+        settings: Any,
+        tasks: Sequence[data.Task],
+        strength: float = ...,
+        seed: int = 0,
+        progress: progresses.Progress | None = None,
+    ) -> np.ndarray:
+        """Learns the tasks.
 
         Args:
-            total_steps: of the whole run, for the time that is left.
-            **state: lists of variables. They are to be at their initial values.
+            settings: of the script; their lists of λ and seeds are not used.
+            tasks: in order.
+            strength: λ; only where the settings have it.
+            seed: of initial weights, shuffling, dropout and drawn labels.
+            progress: of a run that is shown, saved and resumed; None for none of that.
+
+        Returns:
+            The test accuracies as fractions: R [T, T], row i after task i, NaN above the diagonal.
+            [1, T] for methods that learn all tasks at once.
+
+        Raises:
+            consolidation.Diverged: loss, parameters or importance are no longer finite.
         """
-        self._state = {
-            f"{name}.{index}": variable
-            for name, variables in state.items()
-            for index, variable in enumerate(variables)
-        }
-        stored = None
-        if self._files:
-            try:
-                shapes = {name: tuple(v.shape) for name, v in self._state.items()}
-                stored = self._files.load_checkpoint(shapes)
-            except results.ResultError as error:
-                self._say(f"{error}; starting this run from the beginning")
-        if stored:
-            position, arrays = stored
-            for name, variable in self._state.items():
-                variable.assign(arrays.pop(name))
-            self.arrays = arrays
-            self.accuracy = position["accuracy"]
-            self.validation_accuracy = position["validation_accuracy"]
-            self.details = position["details"]
-            self._task, self._phase, self._epoch = position["place"]
-            self._phase_steps, self._task_steps, self._all_steps = position["steps"]
-            self._seconds_before = position["seconds"]
-            self._restored_task = self._restored_phase = True
-            self._say(f"continuing after {self.place}")
-        if self._display:
-            self._display.begin(total_steps, self._all_steps)
-
-    def tasks(self, tasks: Sequence[T]) -> Iterator[T]:
-        """Yields the tasks that are not finished."""
-        for number in range(self._task, len(tasks)):
-            if not self._restored_task:
-                self._task, self._task_steps = number, 0
-                self._phase = self._phase_steps = 0
-            self._restored_task = False
-            yield tasks[number]
-
-    def phases(self, values: Sequence[T]) -> Iterator[T]:
-        """Yields one value for each phase of the task that is not finished."""
-        for number in range(self._phase, len(values)):
-            if not self._restored_phase:
-                self._phase, self._phase_steps = number, 0
-            self._restored_phase = False
-            yield values[number]
-
-    def epochs(self, steps: int, epoch_steps: int) -> Iterator[tuple[int, int]]:
-        """Yields (first step, number of steps) of every epoch of the phase that is not finished.
-
-        Args:
-            steps: of the phase; the last epoch is cut short to fit.
-            epoch_steps: of a whole epoch.
-        """
-        self._restored_task = self._restored_phase = False
-        while self._phase_steps < steps:
-            self._epoch = self._phase_steps // epoch_steps + 1
-            self._epoch_steps = min(epoch_steps, steps - self._phase_steps)
-            yield self._task_steps, self._epoch_steps
-
-    def epoch_done(self, loss: float) -> None:
-        """Counts and saves an epoch. Call it once in every turn of `epochs`.
-
-        Args:
-            loss: mean over the epoch's steps.
-        """
-        self._phase_steps += self._epoch_steps
-        self._task_steps += self._epoch_steps
-        self._all_steps += self._epoch_steps
-        if self._files:
-            position = {
-                "place": [self._task, self._phase, self._epoch],
-                "steps": [self._phase_steps, self._task_steps, self._all_steps],
-                "accuracy": self.accuracy,
-                "validation_accuracy": self.validation_accuracy,
-                "details": self.details,
-                "seconds": self.seconds,
-            }
-            arrays = {name: variable.numpy() for name, variable in self._state.items()}
-            self._files.save_checkpoint(position, {**arrays, **self.arrays})
-        if self._display:
-            self._display.epoch(self._all_steps, self.place, loss)
-
-    def record(self, accuracy: list[float], validation_accuracy: list[float]) -> None:
-        """Stores the accuracies on the tasks so far after the present one, and shows them."""
-        del self.accuracy[self._task :], self.validation_accuracy[self._task :]
-        self.accuracy.append(accuracy)
-        self.validation_accuracy.append(validation_accuracy)
-        if self._display:
-            self._display.task(self._task, accuracy, self._all_steps)
-
-    def matrix(self) -> np.ndarray:
-        """Returns R [T, T], NaN above the diagonal."""
-        size = max(len(row) for row in self.accuracy)
-        full = np.full((len(self.accuracy), size), np.nan)
-        for row, values in zip(full, self.accuracy, strict=True):
-            row[: len(values)] = values
-        return full
-
-    def _say(self, text: str) -> None:
-        if self._display:
-            self._display.say(text)
-
-
-class Display:
-    """What a run shows: a bar with the time left on a terminal, plain lines in a log."""
-
-    def __init__(self, tensorboard: Path | None = None) -> None:
-        """Prints to standard output; also writes TensorBoard logs if a folder is given."""
-        width = None if sys.stdout.isatty() else 120
-        self._console = rich.console.Console(highlight=False, soft_wrap=True, width=width)
-        self._bar: rich.progress.Progress | None = None
-        self._total = self._first = 0
-        self._began = self._last_line = time.monotonic()
-        self._tensorboard = tensorboard
-        self._writer: Any = None
-
-    @contextlib.contextmanager
-    def run(self, name: str) -> Iterator[Display]:
-        """Shows one run."""
-        if self._tensorboard:
-            import tensorflow as tf
-
-            self._writer = tf.summary.create_file_writer(str(self._tensorboard / name))
-        with contextlib.ExitStack() as stack:
-            if self._console.is_terminal:
-                self._bar = stack.enter_context(
-                    rich.progress.Progress(
-                        rich.progress.TextColumn("{task.description}"),
-                        rich.progress.BarColumn(),
-                        rich.progress.TaskProgressColumn(),
-                        rich.progress.TimeElapsedColumn(),
-                        rich.progress.TextColumn("left"),
-                        rich.progress.TimeRemainingColumn(),
-                        console=self._console,
-                        transient=True,
-                    )
-                )
-                self._bar.add_task("compiling", total=None)
-            yield self
-        self._bar = None
-        if self._writer:
-            self._writer.close()
-            self._writer = None
-
-    def say(self, text: str) -> None:
-        """Prints a line."""
-        self._console.print(text, markup=False)
-
-    def begin(self, total: int, done: int) -> None:
-        """Takes the number of steps in all, and of those that an earlier part has done."""
-        self._total, self._first = total, done
-        self._began = self._last_line = time.monotonic()
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], total=total, completed=done)
-
-    def epoch(self, step: int, place: str, loss: float) -> None:
-        """Shows that an epoch is done."""
-        if self._writer:
-            self._scalar("loss", loss, step)
-        if self._bar:
-            text = f"{place}, loss {loss:.4f}"
-            self._bar.update(self._bar.task_ids[0], completed=step, description=text)
-        elif time.monotonic() - self._last_line > _LINE_SECONDS:
-            self._last_line = time.monotonic()
-            left = (self._last_line - self._began) / (step - self._first) * (self._total - step)
-            share = 100 * step / self._total
-            self.say(f"  {place}, loss {loss:.4f}, {share:.0f} % done, {_duration(left)} left")
-
-    def task(self, task: int, accuracy: Sequence[float], step: int) -> None:
-        """Shows the accuracies after a task."""
-        if self._writer:
-            for number, value in enumerate(accuracy):
-                self._scalar(f"accuracy/task {number}", value, step)
-            self._scalar("accuracy/mean", float(np.mean(accuracy)), step)
-        each = " ".join(f"{100 * value:.2f}" for value in accuracy)
-        when = f"after task {task}" if len(accuracy) == task + 1 else "all tasks together"
-        self.say(f"  {when}: mean {100 * np.mean(accuracy):.2f} %, each {each}")
-
-    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Prints a table."""
-        table = rich.table.Table(*header, title=title, title_justify="left")
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for row in rows:
-            table.add_row(*row)
-        self._console.print(table)
-
-    def _scalar(self, name: str, value: float, step: int) -> None:
-        import tensorflow as tf
-
-        # What tf.summary.scalar writes; that one needs the package tensorboard.
-        kind = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
-        kind.plugin_data.plugin_name = "scalars"
-        with self._writer.as_default():
-            tf.summary.write(name, tf.constant(value, tf.float32), step, kind)
 
 
 def main(
     cls: type[Any],
-    run: Callable[..., Any],
+    run: Run,
     script: str,
     description: str,
-    report: Report | None = None,
+    show: report.Report | None = None,
 ) -> None:
     """Runs a script from its command line and ends the process with its exit status.
 
@@ -299,10 +68,10 @@ def main(
 
     Args:
         cls: the settings, a subclass of `options.Settings`.
-        run: (settings, tasks, seed=…, progress=…, and strength=… where the settings have one).
+        run: of the script.
         script: path of the script.
         description: its docstring.
-        report: shows and draws the results of all runs; None for accuracies over λ and seeds.
+        show: shows and draws the results of all runs; None for accuracies over λ and seeds.
     """
     name = Path(script).stem
     _usable_streams()
@@ -312,9 +81,13 @@ def main(
         if settings.tensorboard:
             _writable(settings.tensorboard, "--tensorboard")
         dataset = data.load_mnist(settings.data_dir)
+        for warning in data.warnings(dataset):
+            print(f"{name}: warning: {warning}", file=sys.stderr)
         if settings.train_examples is not None:
             dataset = dataset.first(settings.train_examples)
-        sys.exit(_run_grid(name, folder, settings, run, dataset, report or accuracy_report))
+        _check_size(settings, dataset)
+        grid = Grid(name, folder, settings, dataset, results.code_digest(Path(script)))
+        sys.exit(grid.run(run, show or report.accuracy_report))
     except KeyboardInterrupt:
         text = "the same command continues after the last finished epoch"
         text = "interrupted; " + ("without --fresh, " if settings.fresh else "") + text
@@ -349,6 +122,35 @@ def _writable(folder: Path, flag: str) -> Path:
         raise options.UsageError(
             f"cannot write to {folder}: {error.strerror}; choose another folder with {flag}"
         ) from error
+
+
+def _check_size(settings: Any, dataset: data.Dataset) -> None:
+    """Refuses a batch larger than the training set, and a network that the memory cannot hold."""
+    if settings.batch_size > len(dataset.train.labels):
+        raise options.UsageError(
+            f"--batch-size {settings.batch_size} is more than the {len(dataset.train.labels)} "
+            "training images"
+        )
+    first, second = settings.hidden
+    heads = settings.tasks if settings.head == "multi" else 1
+    entries = (dataset.pixels + second) * first + heads * second * dataset.classes
+    # Weights, their gradient and the next ones; with a penalty also Ω, its pull and the anchor.
+    needed = 4 * entries * (6 if hasattr(settings, "update") else 3)
+    available = _memory()
+    if needed > available:
+        raise options.UsageError(
+            f"a network of --hidden {first} {second} and --tasks {settings.tasks} takes at least "
+            f"{needed / 2**30:,.0f} GiB of memory, and there are {available / 2**30:,.0f} GiB"
+        )
+
+
+def _memory() -> int:
+    """Returns the bytes of memory of the machine, or of the container if that has less."""
+    least = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no such file; no number: no limit
+            least = min(least, int(Path("/sys/fs/cgroup", limit).read_text()))
+    return least
 
 
 @contextlib.contextmanager
@@ -391,274 +193,246 @@ def set_up_device(wanted: str) -> str:
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
 
 
-def _run_grid(
-    name: str,
-    folder: Path,
-    settings: Any,
-    run: Callable[..., Any],
-    dataset: data.Dataset,
-    report: Report,
-) -> int:
-    """Does every run of the grid that is not done yet, and reports; returns the exit status."""
-    if settings.batch_size > len(dataset.train.labels):
-        raise options.UsageError(
-            f"--batch-size {settings.batch_size} is more than the {len(dataset.train.labels)} "
-            "training images"
-        )
-    with _silent_libraries():
+class Grid:
+    """The runs of one command: every λ with every seed.
+
+    Several processes may share a grid: each takes the runs that no other one holds.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, settings: Any, dataset: data.Dataset, code: str
+    ) -> None:
+        """Names the runs and their files.
+
+        Args:
+            name: of the script.
+            folder: of its results.
+            settings: of the script.
+            dataset: as read.
+            code: `results.code_digest` of the script.
+        """
+        self.name, self.folder, self.settings, self.code = name, folder, settings, code
+        self._dataset = dataset
+        identity = {**settings.identity(), "data": dataset.checksum}
+        default = {**type(settings)().identity(), "data": data.SHIPPED_CHECKSUM}
+        self.suffix = results.settings_hash(identity, default)
+        del identity["as_released"], default["as_released"]
+        self._identity, self._default = identity, default
+        strengths = getattr(settings, "strength", (None,))
+        self._runs = [(strength, seed) for strength in strengths for seed in settings.seeds]
+        self._files = [
+            results.RunFiles(
+                folder,
+                results.run_name(strength, seed) + self.suffix,
+                {
+                    "script": name,
+                    "settings": identity,
+                    "as_released": list(settings.as_released),
+                    "lambda": strength,
+                    "seed": seed,
+                },
+                default,
+                code=code,
+            )
+            for strength, seed in self._runs
+        ]
+
+    def run(self, run: Run, show: report.Report) -> int:
+        """Does every run that is not done yet, and reports.
+
+        Args:
+            run: of the script.
+            show: the results of all runs.
+
+        Returns:
+            The exit status.
+        """
+        with _silent_libraries():
+            import tensorflow as tf
+
+            device = set_up_device(self.settings.device)
+            dataset = self._dataset.convert(tf.constant)
+            del self._dataset
+        display = progresses.Display(self.settings.tensorboard)
+        display.say(f"{self.name} on {device}, TensorFlow {tf.__version__}")
+        self._show_settings(display)
+        plot_only = getattr(self.settings, "plot_only", False)
+        fresh = self.settings.fresh and not plot_only
+        finished: dict[int, dict[str, Any]] = {}
+        for number, files in enumerate(self._files):
+            result = None if fresh else files.read()
+            if result is not None:
+                finished[number] = result
+                display.say(f"{self._title(number)}: done before, see {files.path}")
+            elif plot_only:
+                raise results.ResultError(f"{files.path} is missing; run without --plot-only")
+        self._warn_of_other_sources(list(finished.values()), display)
+        pending = [number for number in range(len(self._runs)) if number not in finished]
+        computed, told = 0, False
+        while pending:
+            passed = []
+            for place, number in enumerate(pending):
+                files = self._files[number]
+                with files.hold() as held:
+                    if not held:
+                        passed.append(number)
+                        continue
+                    if fresh:
+                        files.discard()
+                    result = files.read()
+                    if result is not None:
+                        display.say(f"{self._title(number)}: done by another process")
+                    else:
+                        result = self._one_run(run, number, dataset, device, display)
+                        computed += 1
+                        if computed == 1:
+                            later = pending[place + 1 :]
+                            self._say_what_is_left(later, result["seconds"], display)
+                    finished[number] = result
+            if passed and not told:
+                told = True
+                runs = "1 run" if len(passed) == 1 else f"{len(passed)} runs"
+                display.say(f"{runs}: another process is working there; waiting for it")
+            if len(passed) == len(pending):
+                time.sleep(_AGAIN_SECONDS)
+            pending = passed
+        in_order = [finished[number] for number in range(len(self._runs))]
+        show(self.settings, in_order, self.folder, self.suffix, display)
+        for files in self._files:
+            for written in (files.path, files.path.with_suffix(".npz")):
+                if written.exists():
+                    display.say(f"  {written}")
+        return 3 if any(result["status"] == "diverged" for result in in_order) else 0
+
+    def _title(self, number: int) -> str:
+        strength, seed = self._runs[number]
+        of = "" if strength is None else f"λ {results.number(strength)}, "
+        return f"{of}seed {seed}"
+
+    def _show_settings(self, display: progresses.Display) -> None:
+        """Shows what differs from the script's defaults, and the rest in columns."""
+        now, before = self.settings, type(self.settings)()
+        changed: list[str] = []
+        kept: list[str] = []
+        for name, known in options.options_of(type(now)).items():
+            if name in self._identity:
+                value = getattr(now, name)
+                text = f"{options.flag(name, known)} {options.shown(value)}"
+                (kept if value == getattr(before, name) else changed).append(text)
+        data_set = f"data {self._identity['data'][:8]}"
+        is_usual = self._identity["data"] == self._default["data"]
+        (kept if is_usual else changed).append(data_set)
+        display.say(f"  not the defaults: {', '.join(changed) or 'nothing'}")
+        display.say(f"  as released: {' '.join(now.as_released) or 'nothing'}")
+        width = max(len(text) for text in kept) + 2
+        for first in range(0, len(kept), _COLUMNS):
+            row = "".join(text.ljust(width) for text in kept[first : first + _COLUMNS])
+            display.say(f"  {row.rstrip()}")
+        runs = len(self._runs)
+        if runs > 1:
+            seeds = len(now.seeds)
+            display.say(f"{runs} runs, λ x seeds: {runs // seeds} x {seeds}")
+
+    def _warn_of_other_sources(
+        self, stored: Sequence[dict[str, Any]], display: progresses.Display
+    ) -> None:
+        other = sum(result["versions"].get("code") != self.code for result in stored)
+        if other:
+            which = "a stored result" if other == 1 else f"{other} stored results"
+            display.say(f"{which} of other sources of this script; --fresh computes anew")
+
+    def _say_what_is_left(
+        self, later: Sequence[int], seconds: float, display: progresses.Display
+    ) -> None:
+        left = sum(self.settings.fresh or not self._files[one].path.exists() for one in later)
+        if left:
+            runs, they = (
+                ("1 run is", "it takes") if left == 1 else (f"{left} runs are", "they take")
+            )
+            text = progresses.duration(left * seconds)
+            display.say(f"{runs} left; at this pace {they} {text}")
+
+    def _one_run(
+        self,
+        run: Run,
+        number: int,
+        dataset: data.Dataset,
+        device: str,
+        display: progresses.Display,
+    ) -> dict[str, Any]:
+        """Does a run that this process holds, stores its result and returns it."""
         import tensorflow as tf
 
-        device = set_up_device(settings.device)
-        dataset = dataset.convert(tf.constant)
-    tasks = data.permuted_tasks(dataset, settings.tasks)
-    identity = {**settings.identity(), "data": dataset.checksum}
-    default = {**type(settings)().identity(), "data": data.SHIPPED_CHECKSUM}
-    suffix = results.settings_hash(identity, default)
-    del identity["as_released"]
-    strengths: tuple[float | None, ...] = getattr(settings, "strength", (None,))
-    display = Display(settings.tensorboard)
-    display.say(f"{name} on {device}, TensorFlow {tf.__version__}")
-    shown = {**identity, "data": dataset.checksum[:8]}
-    display.say("  " + ", ".join(f"{key} {_plain(value)}" for key, value in shown.items()))
-    display.say(f"  as released: {' '.join(settings.as_released) or 'nothing'}")
-    grid = [(strength, seed) for strength in strengths for seed in settings.seeds]
-    names = [results.run_name(strength, seed) + suffix for strength, seed in grid]
-    if len(grid) > 1:
-        display.say(f"{len(grid)} runs, λ x seeds: {len(strengths)} x {len(settings.seeds)}")
-
-    finished: list[dict[str, Any]] = []
-    computed = 0
-    for place, ((strength, seed), run_name) in enumerate(zip(grid, names, strict=True)):
-        title = f"seed {seed}" if strength is None else f"λ {results.number(strength)}, seed {seed}"
-        label = {
-            "script": name,
-            "settings": identity,
-            "as_released": list(settings.as_released),
-            "lambda": strength,
-            "seed": seed,
+        strength, seed = self._runs[number]
+        files = self._files[number]
+        progress = progresses.Progress(files, display)
+        arguments: dict[str, Any] = {"seed": seed, "progress": progress}
+        if strength is not None:
+            arguments["strength"] = strength
+        drawn_by = seed if self.settings.permutations == "per-seed" else 0
+        tasks = data.permuted_tasks(dataset, self.settings.tasks, drawn_by)
+        result: dict[str, Any] = {
+            "status": "finished",
+            "accuracy": None,
+            "validation_accuracy": None,
+            "metrics": None,
         }
-        files = results.RunFiles(folder, run_name, label)
-        with files.lock(display.say):
-            if settings.fresh and not getattr(settings, "plot_only", False):
-                files.discard()
-            result = files.read()
-            if result is not None:
-                display.say(f"{title}: done before, see {files.path}")
-            elif getattr(settings, "plot_only", False):
-                raise results.ResultError(f"{files.path} is missing; run without --plot-only")
-            else:
-                display.say(f"{title}:")
-                arguments: dict[str, Any] = {"seed": seed}
-                if strength is not None:
-                    arguments["strength"] = strength
-                with display.run(f"{name}/{run_name}"):
-                    result = _one_run(name, settings, run, tasks, files, display, arguments, device)
-                computed += 1
-                later = [folder / f"{one}.json" for one in names[place + 1 :]]
-                left = sum(settings.fresh or not path.exists() for path in later)
-                if left and computed == 1:
-                    text = _duration(left * result["seconds"])
-                    display.say(f"{left} runs are left; at this pace they take {text}")
-        finished.append(result)
-    report(settings, finished, folder, suffix, display)
-    for run_name in names:
-        path = folder / f"{run_name}.json"
-        for written in (path, path.with_suffix(".npz")):
-            if written.exists():
-                display.say(f"  {written}")
-    return 3 if any(result["status"] == "diverged" for result in finished) else 0
+        display.say(f"{self._title(number)}:")
+        try:
+            with display.run(f"{self.name}/{files.path.stem}"):
+                run(self.settings, tasks, **arguments)
+        except consolidation.Diverged as error:
+            result.update(status="diverged", diverged=self._blame(number, progress, error))
+            display.say(result["diverged"])
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            raise options.UsageError(
+                f"out of memory at {progress.place}; lower --hidden, --tasks or --batch-size"
+            ) from error
+        else:
+            result.update(
+                accuracy=progress.accuracy,
+                validation_accuracy=progress.validation_accuracy,
+                metrics=metrics_of(progress.accuracy, progress.trace),
+            )
+        if progress.trace:
+            result["trace"] = progress.trace
+        result.update(progress.details)
+        result["seconds"] = round(progress.seconds, 1)
+        result["versions"] = {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "numpy": np.__version__,
+            "platform": platform.platform(),
+            "device": device,
+            "code": self.code,
+        }
+        now = datetime.datetime.now(datetime.timezone.utc)
+        result["date"] = now.isoformat(timespec="seconds")
+        files.finish(result, progress.arrays)
+        return {**files.label, **result}
 
-
-def _one_run(
-    name: str,
-    settings: Any,
-    run: Callable[..., Any],
-    tasks: Sequence[data.Task],
-    files: results.RunFiles,
-    display: Display,
-    arguments: dict[str, Any],
-    device: str,
-) -> dict[str, Any]:
-    """Does one run, stores its result and returns it."""
-    import tensorflow as tf
-
-    progress = Progress(files, display)
-    result: dict[str, Any] = {
-        "status": "finished",
-        "accuracy": None,
-        "validation_accuracy": None,
-        "metrics": None,
-    }
-    try:
-        run(settings, tasks, **arguments, progress=progress)
-    except consolidation.Diverged as error:
+    def _blame(
+        self, number: int, progress: progresses.Progress, error: consolidation.Diverged
+    ) -> str:
+        """Returns where a run diverged and what to lower."""
         lower = "lower --learning-rate"
-        if getattr(settings, "update", "") == "explicit" and "strength" in arguments:
-            lower += " or --lambda, or use --update proximal"
-        of = f"λ {results.number(arguments['strength'])}, " if "strength" in arguments else ""
-        text = f"{name}: diverged at {of}{progress.place}: {error}; {lower}"
-        display.say(text)
-        result.update(status="diverged", diverged=text)
-    else:
-        result.update(
-            accuracy=progress.accuracy,
-            validation_accuracy=progress.validation_accuracy,
-            metrics=metrics_of(progress.accuracy),
-        )
-    result.update(progress.details)
-    result["seconds"] = round(progress.seconds, 1)
-    result["versions"] = {
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-        "device": device,
-    }
-    result["date"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    files.finish(result, progress.arrays)
-    return {**files.label, **result}
+        if self._runs[number][0]:
+            lower += " or --lambda"
+            if getattr(self.settings, "update", "") == "explicit":
+                lower += ", or use --update proximal"
+        place = f"{self._title(number)}, {progress.place}"
+        return f"{self.name}: diverged at {place}: {error}; {lower}"
 
 
-def metrics_of(accuracy: list[list[float]]) -> dict[str, float | None]:
-    """Returns the metrics of a run: of a matrix, or of joint training's single row of T."""
+def metrics_of(
+    accuracy: list[list[float]], trace: list[dict[str, Any]] | None = None
+) -> dict[str, float | None]:
+    """Returns the metrics of a run: of a matrix, or of joint training's single row of T.
+
+    Args:
+        accuracy: rows of the matrix.
+        trace: of the run; None or empty for none.
+    """
     if len(accuracy) == 1 and len(accuracy[0]) > 1:
         return metrics.joint_summary(accuracy[0])
-    return metrics.summary(accuracy)
-
-
-def choose_strength(finished: Sequence[dict[str, Any]], by_test: bool = False) -> float | None:
-    """Returns the λ with the highest accuracy after the last task, mean over tasks and seeds.
-
-    Args:
-        finished: results, all of one grid. A λ of which a run diverged is not chosen.
-        by_test: by test accuracy, as released (D12), instead of validation accuracy.
-
-    Returns:
-        λ; None where there is no grid or every λ diverged.
-    """
-    key = "accuracy" if by_test else "validation_accuracy"
-    means = {}
-    for strength in dict.fromkeys(result["lambda"] for result in finished):
-        of = [result for result in finished if result["lambda"] == strength]
-        if all(result["status"] == "finished" for result in of):
-            means[strength] = np.mean([result[key][-1] for result in of])
-    return max(means, key=lambda strength: means[strength]) if means else None
-
-
-def accuracy_report(
-    settings: Any,
-    finished: Sequence[dict[str, Any]],
-    folder: Path,
-    suffix: str,
-    display: Display,
-) -> None:
-    """Prints the table over λ and seeds, draws the figures and says where they are.
-
-    Args:
-        settings: of the script.
-        finished: the results of all runs, finished or diverged.
-        folder: of the script's results.
-        suffix: of the runs' names, for settings that are not the defaults.
-        display: where to print.
-    """
-    name = finished[0]["script"]
-    best = choose_strength(finished, by_test=settings.released("D12"))
-    strengths = list(dict.fromkeys(result["lambda"] for result in finished))
-    measures = ("ACC", "F", "F_max", "LA")
-    labels = {one: "-" if one is None else results.number(one) for one in strengths}
-    if len(strengths) > 1 and best is not None:
-        labels[best] += " *"
-    rows, points, curves, good = [], {}, {}, []
-    for strength in strengths:
-        of = [result for result in finished if result["lambda"] == strength]
-        good = [result for result in of if result["status"] == "finished"]
-        for result in of:
-            rows.append([labels[strength], str(result["seed"]), *_cells(result, measures)])
-        if len(of) > 1 and good:
-            each = [
-                [result["metrics"][key] for result in good if result["metrics"][key] is not None]
-                for key in measures
-            ]
-            validation = [float(np.mean(result["validation_accuracy"][-1])) for result in good]
-            text = [_mean_std(values) for values in [validation, *each]]
-            rows.append([labels[strength], f"mean of {len(good)}", *text, ""])
-        if strength is not None:
-            points[strength] = [
-                (float(np.mean(r["validation_accuracy"][-1])), r["metrics"]["ACC"]) for r in good
-            ]
-        if good and len(good[0]["accuracy"]) == len(good[0]["accuracy"][-1]):
-            label = name if strength is None else f"λ {results.number(strength)}"
-            curves[label] = [metrics.average_accuracy_curve(r["accuracy"]) for r in good]
-    header = ["λ", "seed", "validation ACC", *measures, "seconds"]
-    by = "test" if settings.released("D12") else "validation"
-    title = f"percent; the best λ by {by} accuracy has a *" if len(strengths) > 1 else "percent"
-    display.table(title, header, rows)
-
-    chosen = [r for r in finished if r["lambda"] == best and r["status"] == "finished"]
-    if not chosen:
-        return
-    stem = folder / ((f"lambda{results.number(best)}" if best is not None else "result") + suffix)
-    title = name if best is None else f"{name}, λ {results.number(best)}"
-    for path in _figures(stem, title, chosen, curves, points, best):
-        display.say(f"  {path}")
-
-
-def _figures(
-    stem: Path,
-    title: str,
-    chosen: Sequence[dict[str, Any]],
-    curves: dict[str, list[Any]],
-    points: dict[float, list[tuple[float, float]]],
-    best: float | None,
-) -> Iterator[Path]:
-    """Draws the figures of a command: of the chosen λ, and over the grid."""
-    matrices = [result["accuracy"] for result in chosen]
-
-    def path(kind: str) -> Path:
-        return stem.with_name(f"{stem.name}.{kind}.png")
-
-    if len(matrices[0]) < len(matrices[0][-1]):  # joint training has one row of all tasks
-        rows = [matrix[-1] for matrix in matrices]
-        each = {
-            f"task {number}": metrics.mean_std([100 * value for value in values])
-            for number, values in enumerate(zip(*rows, strict=True))
-        }
-        yield plots.bars(
-            {task: {"joint": mean} for task, (mean, _, _) in each.items()},
-            {task: {"joint": std} for task, (_, std, _) in each.items()},
-            path("tasks"),
-            title,
-            "test accuracy [%]",
-        )
-    elif len(matrices[0]) > 1:
-        yield plots.accuracy_over_sequence(matrices, path("tasks"), title)
-        yield plots.average_accuracy(curves, path("average"), title)
-        yield plots.accuracy_matrix(matrices, path("matrix"), title)
-    if "sparsity" in chosen[0]:
-        yield plots.sparsity(chosen[0]["sparsity"], path("sparsity"), title)
-    if best is not None and len(points) > 1:
-        yield plots.strength_curve(points, best, path("strength"), title)
-
-
-def _cells(result: dict[str, Any], measures: Sequence[str]) -> list[str]:
-    if result["status"] == "diverged":
-        return ["diverged", *["" for _ in measures], f"{result['seconds']:.0f}"]
-    values = [float(np.mean(result["validation_accuracy"][-1]))]
-    values += [result["metrics"][key] for key in measures]
-    cells = ["-" if value is None else f"{100 * value:.2f}" for value in values]
-    return [*cells, f"{result['seconds']:.0f}"]
-
-
-def _mean_std(values: Sequence[float]) -> str:
-    if not values:
-        return "-"
-    mean, std, _ = metrics.mean_std(values)
-    return f"{100 * mean:.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
-
-
-def _plain(value: Any) -> str:
-    return "-".join(str(one) for one in value) if isinstance(value, list) else str(value)
-
-
-def _duration(seconds: float) -> str:
-    return str(datetime.timedelta(seconds=round(seconds)))
+    return metrics.summary(accuracy, trace or None)

@@ -31,6 +31,9 @@ class Parameters(NamedTuple):
     c: tf.Tensor  # [K]
 
 
+NAMES = ("W1", "b1", "W2", "b2", "V", "c")  # in the same order, as in results and figures
+
+
 class Layers(NamedTuple):
     """One tensor per layer: its inputs [B, fan-in], or the deltas of its outputs [B, units]."""
 

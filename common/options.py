@@ -72,6 +72,9 @@ def at_least(least: float) -> Callable[[float], bool]:
 
 HEADS = ("multi", "single")
 
+# What is neither 0 nor between these in size is not safe as a 32-bit float, nor is twice as much.
+FLOAT32 = (1e-37, 1e38)
+
 # Limits that several settings share.
 COUNT: dict[str, Any] = {"check": at_least(1), "allowed": "a whole number from 1"}
 POSITIVE: dict[str, Any] = {"check": positive, "allowed": "a number above 0"}
@@ -86,7 +89,15 @@ STEP: dict[str, Any] = {
 }
 
 SHARED = {
-    "tasks": Option("number of tasks T", **COUNT),
+    "tasks": Option(
+        "number of tasks T",
+        check=lambda value: 1 <= value <= data.MOST_TASKS,
+        allowed=f"a whole number from 1 to {data.MOST_TASKS}",
+    ),
+    "permutations": Option(
+        "the tasks of the release for every seed (fixed), or each seed its own (per-seed)",
+        choices=("fixed", "per-seed"),
+    ),
     "epochs": Option("epochs per task; an epoch is N // batch + 1 steps", **COUNT),
     "steps": Option("steps per task, instead of --epochs", **COUNT),
     "batch_size": Option("images in a batch", **COUNT),
@@ -101,8 +112,8 @@ SHARED = {
     "head": Option("one head per task (multi) or one for all (single)", choices=HEADS),
     "dropout": Option(
         "share of units dropped in training",
-        check=lambda value: 0 <= value < 1,
-        allowed="a number from 0, below 1",
+        check=lambda value: 0 <= value <= 1 - 2**-16,  # the share is taken in steps of 2^-16
+        allowed="a number from 0 to 0.99998",
     ),
     "dropout_layers": Option(
         "dropout after both hidden layers or after the second alone", choices=("both", "h2")
@@ -112,6 +123,10 @@ SHARED = {
         "where the consolidation term is taken: at the new point (stable) or the old one",
         choices=("proximal", "explicit"),
         released={"D16": "explicit"},
+    ),
+    "merge": Option(
+        "how the importances of the tasks are combined, element by element",
+        choices=("max", "sum"),
     ),
     "strength": Option(
         "consolidation strength; several values make a grid",
@@ -124,15 +139,38 @@ SHARED = {
         check=lambda value: 0 <= value < 2**31,
         allowed="a whole number from 0, below 2^31",
     ),
+    "evaluate_every": Option(
+        "also read the test accuracy after every N-th epoch and directly after each pruning",
+        **COUNT,
+    ),
     "train_examples": Option("train on the first N training images only", **COUNT),
     "data_dir": Option("folder with the four IDX files"),
     "results_dir": Option("where results, checkpoints and figures go"),
     "device": Option("auto takes a GPU if there is one", choices=("auto", "cpu", "gpu")),
     "as_released": Option(
-        "repeat the defects of the authors' release, all that this script has or those named"
+        "repeat the defects of the authors' release, all that are listed below or those named"
     ),
     "fresh": Option("discard stored results and checkpoints of these runs, and start again"),
     "tensorboard": Option("also write TensorBoard logs to this folder"),
+}
+
+# The defects of the release, as `--help` names them.
+DEFECTS = {
+    "D1": "dropout is on while accuracy is measured",
+    "D2": "dropout is on while the importance is measured",
+    "D3": "every batch of an importance pass loses its last image",
+    "D4": "the Fisher information comes from the first image of each batch alone",
+    "D5": "the newest task's quadratic replaces that of the earlier tasks",
+    "D6": "absolute value of the gradient of a batch's sum, not of each image",
+    "D7": "softmax is applied twice",
+    "D8": "the first task's path starts at 0, and negative importance is not clipped",
+    "D9": "the learning rate never decays",
+    "D10": "the learning rate decays by 0.99 while task 0 is first learned",
+    "D11": "the teacher has dropout, and 1e-5 is added to the student's probabilities",
+    "D12": "λ is chosen by test accuracy",
+    "D14": "accuracy is read up to 200 steps before a task's end",
+    "D15": "weights are pruned by the percentiles of the clipped importance",
+    "D16": "explicit consolidation step",
 }
 
 # What does not change the numbers of a run, or has a place of its own in its result.
@@ -150,10 +188,11 @@ class Settings:
         UsageError: a value is not allowed.
     """
 
+    permutations: str = "fixed"
     seeds: tuple[int, ...] = (0,)
     train_examples: int | None = None
     data_dir: Path = data.DATA_DIR
-    results_dir: Path = ROOT / "results"
+    results_dir: Path = ROOT / "runs"
     device: str = "auto"
     as_released: tuple[str, ...] = ()
     fresh: bool = False
@@ -166,7 +205,7 @@ class Settings:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if hints[field.name] is float:
+            if hints[field.name] in (float, float | None) and value is not None:
                 value = float(value) + 0.0  # -0 is 0
             elif hints[field.name] == tuple[float, ...]:
                 value = tuple(float(one) + 0.0 for one in value)
@@ -188,6 +227,12 @@ class Settings:
                     )
                 if known.check and not known.check(one):
                     raise UsageError(f"{flag(name, known)} {one} is not {known.allowed}")
+                low, high = FLOAT32
+                if isinstance(one, float) and one and not low <= abs(one) <= high:
+                    raise UsageError(
+                        f"{flag(name, known)} {one} does not fit into a 32-bit float; it has to "
+                        f"be {low:g} to {high:g}, or 0 where that is allowed"
+                    )
             if name in ("seeds", "strength") and len(set(values)) < len(values):
                 raise UsageError(f"{flag(name, known)} names a value twice")
         own: Any = self
@@ -251,8 +296,10 @@ def parse(cls: type[Settings], description: str, arguments: Sequence[str] | None
         description: first lines of `--help`.
         arguments: None for those of the process.
     """
+    defects = "".join(f"\n  {defect:5}{DEFECTS[defect]}" for defect in cls.DEFECTS)
     parser = _Parser(
         description=description,
+        epilog=defects and f"defects of the release (--as-released):{defects}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -263,15 +310,15 @@ def parse(cls: type[Settings], description: str, arguments: Sequence[str] | None
     known_options = options_of(cls)
     for name in [*own, *(name for name in fields if name not in own)]:
         known = known_options[name]
-        text = f"{known.help} [{_shown(fields[name].default)}]"
+        text = f"{known.help} [{shown(fields[name].default)}]"
         for defect, value in known.released.items():
             if defect in cls.DEFECTS:
-                text += f" [with {defect}: {_shown(value)}]"
+                text += f" [with {defect}: {shown(value)}]"
         extra: dict[str, Any] = {"dest": name, "help": text.replace("%", "%%")}
         if hints[name] is bool:
             extra["action"] = "store_true"
         elif name == "as_released":
-            extra.update(nargs="*", metavar="D", help=f"{text} {' '.join(cls.DEFECTS)}")
+            extra.update(nargs="*", metavar="D")
         else:
             extra.update(_values(hints[name], known))
         parser.add_argument(flag(name, known), **extra)
@@ -310,12 +357,12 @@ def _values(hint: Any, known: Option) -> dict[str, Any]:
     return extra
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Returns a default as one would type it."""
     if value is None or value == () or value is False:
         return "no"
     if isinstance(value, tuple):
-        return " ".join(_shown(one) for one in value)
+        return " ".join(shown(one) for one in value)
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, Path) and value.is_relative_to(ROOT):

@@ -148,6 +148,18 @@ class Masks:
         """Returns where this task may prune: where the task before did."""
         return [mask.numpy() == 0 for mask in self.previous]
 
+    def as_released(self, task: int, omega: Sequence[Array], percent: float) -> list[Array]:
+        """Returns the masks of a round from clipped Ω, as released (D15).
+
+        Args:
+            task: number of the present task.
+            omega: clipped importance Ω ≥ 0, one array per tensor.
+            percent: q of the round.
+        """
+        if task == 0:
+            return released_first_masks(omega, percent)
+        return released_later_masks(self.previous, omega, percent)
+
     def prune(self, masks: Sequence[Array]) -> None:
         """Takes new masks and sets the pruned weights to 0."""
         for parameter, mask, new in zip(self._parameters, self.now, masks, strict=True):

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 import anpyc_wi_np
 import anpyc_wo_np
-from common import consolidation, data, experiment, network, options, pruning, training
+from common import consolidation, data, network, options, pruning, training
+from common import progress as progresses
 from common.importance import entropy_importance
 from tests import oracles
 from tests.oracles import BATCH, HIDDEN, TRAIN
@@ -37,8 +38,10 @@ class Seen:
 
     Attributes:
         phases: of each phase: task, steps, lr_decay, masks, trunk (both afterwards), network.
-        rounds: of each pruning round: task, parameters and masks before, previous and new masks.
-        absorbed: of each task: omega (measured), parameters (all, at that time), merged, anchor.
+        rounds: of each pruning round: task, its steps so far, parameters and masks before, previous
+            and new masks.
+        absorbed: of each task: task and its steps, omega (measured), parameters (all, at that
+            time), merged, anchor.
         update: of the penalty.
         parameters: all, at the end.
         matrix: what `run` returned.
@@ -61,7 +64,7 @@ def arrays(tensors: Sequence) -> list[np.ndarray]:
 def run(script, *defects: str, strength: float = 1.0, seed: int = 0, tasks=TASKS, **changes):
     """Runs a script on the tiny tasks and returns what it did."""
     settings = dataclasses.replace(SETTINGS[script], as_released=defects, **changes)
-    seen, progress = Seen(), experiment.Progress()
+    seen, progress = Seen(), progresses.Progress()
     train, absorb = training.Trainer.train, consolidation.Consolidation.absorb
     prune = pruning.Masks.prune
 
@@ -72,17 +75,21 @@ def run(script, *defects: str, strength: float = 1.0, seed: int = 0, tasks=TASKS
         phase.network = self.network
         seen.phases.append(phase)
 
+    def here() -> SimpleNamespace:
+        task, net = seen.phases[-1].task, seen.phases[-1].network
+        steps = sum(phase.steps for phase in seen.phases if phase.task is task)
+        return SimpleNamespace(task=task, steps=steps, parameters=arrays(net.variables))
+
     def seen_prune(self, masks) -> None:
-        phase = seen.phases[-1]
-        before = SimpleNamespace(task=phase.task, parameters=arrays(phase.network.variables))
+        before = here()
         before.now, before.previous, before.new = map(arrays, (self.now, self.previous, masks))
         seen.rounds.append(before)
         prune(self, masks)
 
     def seen_absorb(self, omega) -> None:
         absorb(self, omega)
-        parameters = arrays(seen.phases[-1].network.variables)
-        state = SimpleNamespace(omega=arrays(omega), parameters=parameters)
+        state = here()
+        state.omega = arrays(omega)
         state.merged, state.anchor = arrays(self.omega), arrays(self.anchor)
         seen.absorbed.append(state)
         seen.update = self.update
@@ -103,15 +110,15 @@ def default() -> dict:
     return {script: run(script) for script in SETTINGS}
 
 
-def measured(script, parameters: Sequence[np.ndarray], task: data.Task, **details):
-    """Returns the importance for a task of a network with given parameters."""
+def measured(script, state: SimpleNamespace, **details):
+    """Returns the importance that a network has at a place: its task, steps and parameters."""
     net = network.for_tasks(SETTINGS[script], TASKS, 0)
-    for variable, value in zip(net.variables, parameters, strict=True):
+    for variable, value in zip(net.variables, state.parameters, strict=True):
         variable.assign(value)
-    images = task.train.images
-    return arrays(
-        entropy_importance(net, task.number, images, permutation=task.permutation, **details)
-    )
+    number, images = state.task.number, state.task.train.images
+    details["order"] = training.stream_order(0, number, len(images), BATCH, state.steps)
+    details["permutation"] = state.task.permutation
+    return arrays(entropy_importance(net, number, images, **details))
 
 
 def assert_same(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> None:
@@ -185,18 +192,38 @@ def test_great_strength_holds_what_is_important(script) -> None:
 @both
 def test_importance_is_measured_after_the_task_on_all_its_images(script, default) -> None:
     for task, state in zip(TASKS, default[script].absorbed, strict=True):
-        assert_same(state.omega, measured(script, state.parameters, task))
+        assert state.task is task
+        assert_same(state.omega, measured(script, state))
         phases = [phase for phase in default[script].phases if phase.task is task]
         assert_same(state.anchor, phases[-1].trunk)
 
 
 @both
-def test_importances_are_merged_by_maximum_without_and_by_sum_with_pruning(script, default) -> None:
-    merge = np.maximum if script is anpyc_wo_np else np.add
-    merged = [np.zeros_like(omega) for omega in default[script].absorbed[0].omega]
-    for state in default[script].absorbed:
-        merged = [merge(old, new) for old, new in zip(merged, state.omega, strict=True)]
+@pytest.mark.parametrize("merge", [None, "max", "sum"])
+def test_importances_are_merged_by_maximum_or_sum(script, merge, default) -> None:
+    seen = default[script] if merge is None else run(script, merge=merge)
+    if merge is None:
+        merge = "max" if script is anpyc_wo_np else "sum"
+    combine = {"max": np.maximum, "sum": np.add}[merge]
+    merged = [np.zeros_like(omega) for omega in seen.absorbed[0].omega]
+    for state in seen.absorbed:
+        merged = [combine(old, new) for old, new in zip(merged, state.omega, strict=True)]
         assert_same(state.merged, merged)
+
+
+@both
+def test_histogram_of_the_final_importance_is_kept(script, default) -> None:
+    merged = dict(zip(network.NAMES, default[script].absorbed[-1].merged, strict=False))
+    merged["all"] = np.concatenate([omega.ravel() for omega in merged.values()])
+    found = default[script].details["omega"]
+    assert found.keys() == {"all", "W1", "b1", "W2", "b2"}
+    for name, values in merged.items():
+        assert found[name]["zeros"] == np.mean(values == 0)
+        tens = np.log10(values[values > 0].astype(np.float64))
+        expected = np.zeros(125, int)
+        for place in np.clip(np.floor(5 * (tens + 20)).astype(int), 0, 124):
+            expected[place] += 1
+        assert found[name]["decades"] == expected.tolist()
 
 
 @both
@@ -303,7 +330,7 @@ def test_rounds_prune_the_least_important_candidates_in_absolute_value(default) 
             assert all(np.all(may) for may in candidates)
         else:
             assert_same(seen.previous, rounds[1].new)
-        values = measured(anpyc_wi_np, seen.parameters, seen.task, form="absolute")
+        values = measured(anpyc_wi_np, seen, form="absolute")
         assert_same(seen.new, pruning.rank_masks(values, percent, candidates, seen.now))
         for mask, may in zip(seen.new, candidates, strict=True):
             assert np.sum(mask == 0) == math.floor(percent * np.sum(may) / 100)
@@ -351,22 +378,20 @@ def test_d2_measures_the_importance_with_dropout(default) -> None:
     first, plain = seen.absorbed[0], default[anpyc_wo_np].absorbed[0]
     assert_same(first.parameters, plain.parameters)
     assert differ(first.omega, plain.omega)
-    for task, state in zip(TASKS, seen.absorbed, strict=True):
-        expected = measured(anpyc_wo_np, state.parameters, task, dropout_seed=(0, task.number))
+    for state in seen.absorbed:
+        expected = measured(anpyc_wo_np, state, dropout_seed=(0, state.task.number))
         assert_same(state.omega, expected)
 
 
 @both
 def test_d3_leaves_out_the_last_image_of_each_batch(script, default) -> None:
     seen = run(script, "D3")
-    for task, state in zip(TASKS, seen.absorbed, strict=True):
-        assert_same(state.omega, measured(script, state.parameters, task, used="all-but-last"))
-        assert differ(state.omega, measured(script, state.parameters, task))
+    for state in seen.absorbed:
+        assert_same(state.omega, measured(script, state, used="all-but-last"))
+        assert differ(state.omega, measured(script, state))
     if script is anpyc_wi_np:
         for of_round in seen.rounds[:2]:
-            values = measured(
-                script, of_round.parameters, of_round.task, form="absolute", used="all-but-last"
-            )
+            values = measured(script, of_round, form="absolute", used="all-but-last")
             percent = 10 if of_round is seen.rounds[0] else 20
             assert_same(of_round.new, pruning.rank_masks(values, percent, None, of_round.now))
 
@@ -385,7 +410,7 @@ def test_d15_prunes_more_than_half_in_the_first_round(default) -> None:
 
 def test_d15_takes_the_masks_of_the_release() -> None:
     for of_round, percent in zip(run(anpyc_wi_np, "D15").rounds, (10, 20) * 2, strict=True):
-        omega = measured(anpyc_wi_np, of_round.parameters, of_round.task)
+        omega = measured(anpyc_wi_np, of_round)
         if of_round.task.number == 0:
             expected = pruning.released_first_masks(omega, percent)
         else:

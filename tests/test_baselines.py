@@ -26,7 +26,8 @@ import mas
 import sgd_freeze
 import sgd_single_head
 import si
-from common import data, experiment, metrics, network, results, training
+from common import data, metrics, network, report, results, training
+from common import progress as progresses
 from common.consolidation import Consolidation
 from common.importance import PathIntegral
 from common.network import MLP, Dropout
@@ -37,6 +38,7 @@ from tests.test_training import Slow
 
 SEED = 5
 TRAIN, BATCH = 1013, 52  # more than one of the importances' batches of 1,000; 20 steps an epoch
+EPOCH = TRAIN // BATCH + 1  # steps
 TASKS = oracles.tiny_tasks(3, TRAIN)
 
 TINY = {
@@ -68,7 +70,7 @@ class Run:
     matrix: np.ndarray
     values: list[np.ndarray]
     net: MLP
-    progress: experiment.Progress
+    progress: progresses.Progress
     absorbed: list[tuple[list[np.ndarray], list[np.ndarray]]]
     penalty: Consolidation | None
     epochs: int
@@ -117,7 +119,7 @@ def run(
         penalties.append(self)
         absorb(self, importance)
 
-    class Watched(experiment.Progress):
+    class Watched(progresses.Progress):
         done = 0
 
         def epoch_done(self, loss: float) -> None:
@@ -233,13 +235,20 @@ def test_bounds_learn_and_forget_so_that_agreement_says_something() -> None:
 # EWC and MAS against loops over single images
 
 
-def used_images(defects: Sequence[str], batch: int) -> np.ndarray:
-    number = np.arange(TRAIN)
+def in_stream_order(task: data.Task, steps: int) -> np.ndarray:
+    """Returns the images in the order of the pass in which the last of the steps ends."""
+    running = (steps * BATCH - 1) // TRAIN
+    stream = training.batches(SEED, task.number, TRAIN, BATCH, 0, (running + 2) * EPOCH)
+    return stream.ravel()[running * TRAIN : (running + 1) * TRAIN]
+
+
+def used_places(defects: Sequence[str], batch: int) -> np.ndarray:
+    place = np.arange(TRAIN)
     if "D4" in defects:
-        return number[number % batch == 0]
+        return place[place % batch == 0]
     if "D3" in defects:
-        return number[(number % batch != batch - 1) & (number != TRAIN - 1)]
-    return number
+        return place[(place % batch != batch - 1) & (place != TRAIN - 1)]
+    return place
 
 
 def drawn_labels(theta: Sequence[np.ndarray], task: data.Task, key: Sequence[int]) -> list[int]:
@@ -270,13 +279,14 @@ def slow_fisher(
     task: data.Task,
     defects: Sequence[str],
     key: Sequence[int],
+    steps: int,
     batch: int = 1000,
 ) -> list[np.ndarray]:
     labels = drawn_labels(theta, task, key)
     each = gradients_of(
         theta,
         task,
-        used_images(defects, batch),
+        in_stream_order(task, steps)[used_places(defects, batch)],
         lambda z, n: oracles.log_likelihood_delta(z, labels[n]),
     )
     return [np.mean([gradient[k] ** 2 for gradient in each], axis=0) for k in range(6)]
@@ -286,17 +296,19 @@ def slow_mas(
     theta: Sequence[np.ndarray],
     task: data.Task,
     defects: Sequence[str],
+    steps: int,
     output: str = "probabilities",
     batch: int = 1000,
 ) -> list[np.ndarray]:
     delta = oracles.half_norm_of_p_delta if output == "probabilities" else oracles.norm_of_z_delta
-    used = used_images(defects, batch)
-    each = gradients_of(theta, task, used, lambda z, n: delta(z))
+    used = used_places(defects, batch)
+    images = in_stream_order(task, steps)[used]
+    each = gradients_of(theta, task, images, lambda z, n: delta(z))
     if "D6" not in defects:
         return [np.mean([np.abs(gradient[k]) for gradient in each], axis=0) for k in range(6)]
     sums = [[np.zeros_like(p) for p in theta] for _ in range(-(-TRAIN // batch))]
-    for n, gradient in zip(used, each, strict=True):
-        for total, g in zip(sums[n // batch], gradient, strict=True):
+    for place, gradient in zip(used, each, strict=True):
+        for total, g in zip(sums[place // batch], gradient, strict=True):
             total += g
     return [np.mean([np.abs(total[k]) for total in sums], axis=0) for k in range(6)]
 
@@ -310,7 +322,7 @@ def test_ewc_penalty_is_half_the_sum_of_each_tasks_own_quadratic(head, defects) 
     ended = run(ewc, TASKS[:2], strength, head=head, as_released=defects)
     held = 6 if head == "single" else 4
     fishers = [
-        slow_fisher(theta, task, defects, (SEED, task.number))[:held]
+        slow_fisher(theta, task, defects, (SEED, task.number), 2 * EPOCH)[:held]
         for (theta, _), task in zip(ended.absorbed, TASKS[:2], strict=True)
     ]
     assert_close(ended.absorbed[1][1], fishers[1])
@@ -324,6 +336,44 @@ def test_ewc_penalty_is_half_the_sum_of_each_tasks_own_quadratic(head, defects) 
         assert_close([pulls[k] * (theta - anchors[k])], [literal], rtol=2e-3)
     moved = [np.abs(ended.absorbed[0][0][k] - ended.absorbed[1][0][k]).max() for k in range(held)]
     assert min(moved) > 1e-2, "anchors are too near each other to tell"
+
+
+@pytest.mark.parametrize("source", ["exact", "labels"])
+def test_ewc_takes_the_labels_that_are_asked_for(source: str) -> None:
+    ended = run(ewc, TASKS[:1], 1.0, head="single", fisher=source)
+    theta, found = ended.absorbed[0]
+    labels = TASKS[0].train.labels.numpy()
+    expected = [np.zeros_like(p) for p in theta]
+    for y in range(CLASSES):
+        each = gradients_of(
+            theta, TASKS[0], range(TRAIN), lambda z, n, y=y: oracles.log_likelihood_delta(z, y)
+        )
+        for x, label, gradient in zip(oracles.pixels_of(TASKS[0]), labels, each, strict=True):
+            p = oracles.softmax(oracles.layers(theta, x)[2])[y]
+            weight = p if source == "exact" else label == y
+            for total, g in zip(expected, gradient, strict=True):
+                total += weight * g**2 / TRAIN
+    assert_close(found, expected)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.6])
+def test_online_ewc_decays_what_came_before_and_keeps_the_newest_anchor(gamma: float) -> None:
+    strength = 1.7
+    ended = run(ewc, TASKS, strength, gamma=gamma)
+    omega = [np.zeros_like(f) for f in ended.absorbed[0][1]]
+    for _, fisher in ended.absorbed:
+        omega = [gamma * old + new for old, new in zip(omega, fisher, strict=True)]
+    assert_close(ended.penalty.pull(), [strength * each for each in omega], rtol=1e-5)
+    newest = [p.astype(np.float32) for p in ended.absorbed[-1][0]]
+    assert_same_bits([anchor.numpy() for anchor in ended.penalty.anchor], newest)
+
+
+def test_online_ewc_is_plain_ewc_while_there_is_one_past_task() -> None:
+    plain, online = (run(ewc, TASKS[:2], 1.7, gamma=gamma) for gamma in (None, 1.0))
+    for one, other in zip(plain.absorbed[1][0], online.absorbed[1][0], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    later = (run(ewc, TASKS, 1.7, gamma=gamma).values[0] for gamma in (None, 1.0))
+    assert np.abs(np.subtract(*later)).max() > 1e-4
 
 
 @pytest.mark.parametrize(
@@ -344,7 +394,7 @@ def test_mas_penalty_is_half_the_summed_sensitivity_at_the_newest_anchor(
     ended = run(mas, TASKS[:2], strength, **changes)
     held = 6 if head == "single" else 4
     each = [
-        slow_mas(theta, task, defects, output)[:held]
+        slow_mas(theta, task, defects, 2 * EPOCH, output)[:held]
         for (theta, _), task in zip(ended.absorbed, TASKS[:2], strict=True)
     ]
     expected = [strength * (first + second) for first, second in zip(*each, strict=True)]
@@ -630,7 +680,7 @@ def test_trunk_is_frozen_after_the_first_task_and_nothing_is_forgotten() -> None
 
 def test_head_alone_cannot_be_trained_with_dropout_on_h1() -> None:
     net = MLP(HIDDEN, 2, CLASSES, PIXELS, dropout=Dropout(0.5, "both"))
-    progress = experiment.Progress()
+    progress = progresses.Progress()
     trainer = training.Trainer(net, settings_of(finetune), progress)
     with pytest.raises(ValueError, match="dropout on h1"):
         trainer.train_head(TASKS[1], training.features(net.trunk, TASKS[1]), 5)
@@ -655,22 +705,28 @@ def test_own_head_cross_entropy_equals_a_loop_and_finite_differences() -> None:
         assert np.count_nonzero(delta[n]) == 4
 
 
-@pytest.mark.parametrize("head", ["single", "multi"])
+@pytest.mark.parametrize("head", ["single", "multi", "shared"])
 def test_joint_accuracy_counts_the_class_among_the_right_outputs(head: str) -> None:
     ended = run(joint, head=head)
     theta = oracles.float64(ended.net.parameters(0))
+    assert ended.net.heads[0][1].shape == (CLASSES if head == "shared" else 3 * CLASSES,)
     rows = {"single": [], "multi": []}
     for task in TASKS:
         right = {"single": 0, "multi": 0}
         for image, label in zip(task.test.images.numpy(), task.test.labels.numpy(), strict=True):
             z = oracles.layers(theta, image[task.permutation] / 255.0)[2]
-            first = CLASSES * task.number
+            first = 0 if head == "shared" else CLASSES * task.number
             right["single"] += int(np.argmax(z) == first + label)
             right["multi"] += int(np.argmax(z[first : first + CLASSES]) == label)
         for kind, row in rows.items():
             row.append(right[kind] / len(task.test.labels))
-    assert ended.matrix.tolist() == [rows[head]]
-    assert rows["single"] != rows["multi"]
+    assert ended.matrix.tolist() == [rows["multi" if head == "multi" else "single"]]
+    assert (rows["single"] == rows["multi"]) == (head == "shared")
+
+
+def test_joint_with_a_shared_head_learns_all_tasks_on_the_same_outputs() -> None:
+    ended = run(joint, head="shared", epochs=20, lr_decay=1.0, dropout=0.0)
+    assert ended.matrix.min() > 0.8  # chance is a third
 
 
 def test_joint_head_setting_chooses_the_loss() -> None:
@@ -727,6 +783,7 @@ def test_joint_never_holds_permuted_images(monkeypatch) -> None:
     assert [field.name for field in dataclasses.fields(mixture)] == [
         "dataset",
         "permutation",
+        "label_step",
         "number",
     ]
     assert mixture.permutation.shape == (3, PIXELS)
@@ -776,7 +833,7 @@ def test_released_reading_is_taken_at_its_step_while_training_goes_on(name: str)
 
     def read(nets: list[MLP], epoch: int) -> None:
         if epoch % 11 == 10:
-            reader = training.Trainer(nets[0], settings_of(finetune), experiment.Progress(), SEED)
+            reader = training.Trainer(nets[0], settings_of(finetune), progresses.Progress(), SEED)
             rows.append(reader.evaluate(TASKS[: epoch // 11 + 1]))
 
     plain = run(name, strength=0.1, watch=read, **changes)
@@ -813,19 +870,19 @@ def test_strength_is_chosen_by_validation_and_as_released_by_test(
 ) -> None:
     runs = [result(0.5, 0.7, 0.6), result(1, 0.9, 0.7), result(4, 0.8, 0.8)]
     shown: list[Sequence[Sequence[str]]] = []
-    display = experiment.Display()
+    display = progresses.Display()
     monkeypatch.setattr(display, "table", lambda title, header, rows: shown.append(rows))
-    monkeypatch.setattr(experiment, "_figures", lambda stem, *rest: [stem])
+    monkeypatch.setattr(report, "_figures", lambda stem, *rest: [stem])
     settings = settings_of(importlib.import_module(name), as_released=defects)
-    experiment.accuracy_report(settings, runs, tmp_path, "", display)
+    report.accuracy_report(settings, runs, tmp_path, "", display)
     assert [row[0] for row in shown[0] if "*" in row[0]] == [f"{best} *"]
 
 
 def test_strength_with_a_diverged_run_is_not_chosen() -> None:
     broken = result(1, 0.0, 0.0, seed=1, status="diverged", accuracy=None, validation_accuracy=None)
     runs = [result(0.5, 0.7, 0.6), result(1, 0.9, 0.7), broken]
-    assert experiment.choose_strength(runs) == 0.5
-    assert experiment.choose_strength([broken]) is None
+    assert report.choose_strength(runs) == 0.5
+    assert report.choose_strength([broken]) is None
 
 
 # What the test and the validation set may not touch
@@ -880,7 +937,8 @@ def test_run_killed_twice_ends_like_one_that_never_was(
     second = int(rng.integers(1, whole.epochs - first + 1))
     files = results.RunFiles(tmp_path, "seed", {"script": name})
     done = []
-    with files.lock(print):
+    with files.hold() as held:
+        assert held
         for stop in (first, second):
 
             def kill(nets: list[MLP], epoch: int, stop: int = stop) -> None:

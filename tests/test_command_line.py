@@ -6,6 +6,7 @@ process is the point, several are started early and run beside the other tests.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import functools
@@ -28,12 +29,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common import experiment, results
+from common import options, report, results
+from common import progress as progresses
 
 METHODS = ["anpyc_wo_np", "anpyc_wi_np"]
 # Result fields that not every script has.
 OWN_FIELDS = {
-    "anpyc_wi_np": {"sparsity"},
+    "anpyc_wi_np": {"sparsity", "omega"},
+    **{script: {"omega"} for script in ("anpyc_wo_np", "ewc", "mas", "si")},
     "cal_importance_distribution": {"path", "importance"},
 }
 
@@ -183,19 +186,56 @@ def interrupted_runs(
     }
 
 
+GRID = [*LONG, "--lambda", "0", "3", "--seeds", "0", "1", "2"]
+
+
+def ends(*processes: subprocess.Popen[str]) -> list[tuple[int, str, str]]:
+    """Return exit status and output of processes, when they have ended."""
+    texts = [process.communicate(timeout=600) for process in processes]
+    return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]
+
+
+def said_until(text: str, process: subprocess.Popen[str]) -> str:
+    """Return what a process prints up to the line with a certain text, or to its end."""
+    said = ""
+    while text not in said and (line := process.stdout.readline()):
+        said += line
+    return said
+
+
 @pytest.fixture(scope="module")
 def pair(
     background: ThreadPoolExecutor, start_script: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Future[list[tuple[int, str, str]]]]:
-    """Return the working directory of two processes with the same command, and how they end."""
+    """Return the working directory of two processes with the same six runs, and how they end."""
     folder = tmp_path_factory.mktemp("pair")
 
     def both() -> list[tuple[int, str, str]]:
-        processes = [start_script("anpyc_wo_np", folder, *LONG) for _ in range(2)]
-        texts = [process.communicate(timeout=600) for process in processes]
-        return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]
+        return ends(*[start_script("anpyc_wo_np", folder, *GRID) for _ in range(2)])
 
     return folder, background.submit(both)
+
+
+@pytest.fixture(scope="module")
+def taken_over(
+    background: ThreadPoolExecutor, start_script: Run, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Future[list[tuple[int, str, str]]]]:
+    """Return where one process was killed while another waited for its run, and how they ended."""
+    folder = tmp_path_factory.mktemp("taken_over")
+
+    def one_after_the_other() -> list[tuple[int, str, str]]:
+        flags = [*long_flags("anpyc_wo_np"), "--epochs", "3000"]
+        first = start_script("anpyc_wo_np", folder, *flags)
+        after_saves(first, folder, 3)
+        second = start_script("anpyc_wo_np", folder, *flags)
+        said = said_until("waiting", second)
+        first.kill()
+        said += said_until("continuing", second)
+        second.send_signal(signal.SIGINT)  # it need not end what it took over
+        [(status, out, err)] = ends(second)
+        return [*ends(first), (status, said + out, err)]
+
+    return folder, background.submit(one_after_the_other)
 
 
 # A script's first run, on which several tests look
@@ -232,7 +272,7 @@ def first_run(script: str, first_runs: Callable[[str], FirstRun]) -> FirstRun:
     return first_runs(script)
 
 
-@pytest.mark.usefixtures("processes", "interrupted_runs", "pair")  # starts them
+@pytest.mark.usefixtures("processes", "interrupted_runs", "pair", "taken_over")  # starts them
 def test_run_ends_well_and_names_what_it_wrote(first_run: FirstRun) -> None:
     assert first_run.ended.err == ""
     named = {line.strip() for line in first_run.ended.out.splitlines()}
@@ -276,7 +316,8 @@ def test_result_says_what_was_run(first_run: FirstRun, script: str) -> None:
     assert settings.get("steps") is None
     assert re.fullmatch("[0-9a-f]{64}", settings["data"])
     assert not settings.keys() & {"data_dir", "results_dir", "device", "fresh", "seeds", "strength"}
-    assert result["versions"].keys() == {"python", "tensorflow", "numpy", "platform", "device"}
+    versions = {"python", "tensorflow", "numpy", "platform", "device", "code"}
+    assert result["versions"].keys() == versions
     assert result["versions"]["device"] == "cpu"
     assert result["seconds"] > 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", result["date"])
@@ -320,9 +361,15 @@ def test_screen_shows_settings_accuracies_and_the_table(first_run: FirstRun, scr
     out, result = first_run.ended.out, first_run.result
     lines = out.splitlines()
     assert lines[0].startswith(f"{script} on cpu, TensorFlow ")
-    shown_settings = dict(part.strip().split(" ", 1) for part in lines[1].split(","))
-    assert shown_settings.keys() == result["settings"].keys()
-    assert shown_settings["batch_size"] == "20" and shown_settings["hidden"] == "16-8"
+    changed = lines[1].removeprefix("  not the defaults: ").split(", ")
+    assert {"--batch-size 20", "--hidden 16 8", "--train-examples 300"} < set(changed)
+    assert lines[2] == "  as released: nothing"
+    table = [line for line in lines[3:] if re.match("  (--|data )", line)]
+    kept = [cell for line in table for cell in re.split("  +", line.strip())]
+    assert {"--init fan-in-uniform" if script == "si" else "--init truncated-normal"} < set(kept)
+    names = {cell.split()[0].lstrip("-").replace("-", "_") for cell in [*changed, *kept]}
+    assert names == result["settings"].keys()
+    assert not set(changed) & set(kept)
     for row in result["accuracy"]:
         each = " ".join(f"{100 * value:.2f}" for value in row)
         assert f"mean {100 * np.mean(row):.2f} %, each {each}" in out
@@ -569,7 +616,7 @@ def test_grid_makes_every_run_and_names_the_best_strength(call_script: Run, tmp_
     assert re.search(r"^4 runs\b", ended.out, flags=re.MULTILINE)
     assert "3 runs are left" in ended.out
     again = call_script("anpyc_wo_np", *flags, "--seeds", "2", "0", "1")
-    assert "1 runs are left" in again.out  # four of the other five are stored
+    assert "1 run is left" in again.out  # four of the other five are stored
     means = {
         strength: np.mean(
             [r["validation_accuracy"][-1] for r in found.values() if r["lambda"] == strength]
@@ -577,7 +624,9 @@ def test_grid_makes_every_run_and_names_the_best_strength(call_script: Run, tmp_
         for strength in (0, 3)
     }
     assert means[0] != means[3]
-    assert marked(ended.out) == {str(max(means, key=lambda strength: means[strength]))}
+    best = max(means, key=lambda strength: means[strength])
+    assert marked(ended.out) == {str(best)}
+    assert ("λ 3 is the largest of the grid" in ended.out) == (best == 3)
     assert len(list(tmp_path.rglob("*.strength.png"))) == 1
     header = next(line for line in ended.out.splitlines() if line.startswith("┃"))
     assert "validation ACC" in " ".join(header.split())  # whole, also where there is no terminal
@@ -623,7 +672,7 @@ def made_up(strength: float | None, seed: int, test: Any, validation: Any) -> di
 
 
 def test_choice_of_strength() -> None:
-    choose = experiment.choose_strength
+    choose = report.choose_strength
     rows = [
         made_up(1, 0, [[0.9], [0.5, 0.9]], [[0.9], [0.5, 0.5]]),
         made_up(1, 1, [[0.9], [0.5, 0.9]], [[0.9], [0.5, 0.5]]),
@@ -641,6 +690,162 @@ def test_choice_of_strength() -> None:
     assert choose(diverged) is None
     assert choose([made_up(None, 0, [[0.5]], [[0.5]])]) is None
     assert choose([made_up(7, 0, [[0.5]], [[0.5]])]) == 7
+
+
+def test_strength_at_the_end_of_its_grid_is_told() -> None:
+    assert report.edge(3, [1, 3, 10]) == ""
+    assert report.edge(3, [3]) == ""
+    assert "λ 10 is the largest" in report.edge(10, [10, 1, 3])
+    assert "add larger values to --lambda" in report.edge(10, [10, 1, 3])
+    assert "λ 0.5 is the smallest" in report.edge(0.5, [1, 0.5])
+    assert report.edge(0, [0, 1]) == ""  # there is nothing smaller
+
+
+def test_seeds_may_have_tasks_of_their_own(call_script: Run, tmp_path: Path) -> None:
+    ended = {}
+    for kind in ("fixed", "per-seed"):
+        flags = ["--permutations", kind, "--seeds", "0", "1", "--results-dir", tmp_path / kind]
+        assert call_script("finetune", *flags).status == 0
+        ended[kind] = {r["seed"]: numbers(r) for r in stored(tmp_path / kind).values()}
+        for result in ended[kind].values():
+            assert result.pop("settings")["permutations"] == kind
+    assert ended["fixed"][0] == ended["per-seed"][0]
+    assert ended["fixed"][1] != ended["per-seed"][1]
+
+
+# Readings of the accuracy during training
+
+
+def test_evaluate_every_adds_a_trace_and_changes_no_other_number(
+    script: str,
+    first_run: FirstRun,
+    call_script: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    if "evaluate_every" not in options.options_of(importlib.import_module(script).Settings):
+        pytest.skip("is not a sequence of tasks")
+    flags = ["--evaluate-every", "1"]
+    ended = call_script(script, "--results-dir", tmp_path / "whole", *flags)
+    assert (ended.status, ended.err) == (0, "")
+    result = only(tmp_path / "whole")
+    trace, found = result["trace"], {**numbers(result)}
+    assert [path.name.split(".")[-2] for path in tmp_path.rglob("*.trace.png")] == ["trace"]
+    for key in ("trace", "settings", "metrics"):
+        del found[key]
+    assert found == {k: v for k, v in numbers(first_run.result).items() if k in found}
+    old = first_run.result["metrics"]
+    assert {key: result["metrics"][key] for key in old} == old
+    assert result["metrics"].keys() - old.keys() == {"min_ACC", "WC_ACC"}
+    epochs = [(reading["task"], reading["phase"], reading["epoch"]) for reading in trace]
+    if script == "anpyc_wi_np":  # task 0 is pruned twice, and read at once each time
+        rounds = [(0, phase, epoch) for phase in (1, 2) for epoch in (0, 1)]
+        assert epochs == [(0, 0, 1), (0, 0, 2), *rounds, (1, 0, 1), (1, 0, 2)]
+        assert [reading["step"] for reading in trace] == [16, 32, 32, 48, 48, 64, 80, 96]
+    else:
+        assert epochs == [(task, 0, epoch) for task in (0, 1) for epoch in (1, 2)]
+        assert [reading["step"] for reading in trace] == [16, 32, 48, 64]
+    for task in (0, 1):  # the last reading of a task is what its row of the matrix says
+        last = [reading for reading in trace if reading["task"] == task][-1]
+        assert last["accuracy"] == result["accuracy"][task]
+
+    interrupt_every_epoch(
+        call_script, monkeypatch, script, "--results-dir", tmp_path / "parts", *flags
+    )
+    assert numbers(only(tmp_path / "parts")) == numbers(result)
+
+
+# Several processes, other sources
+
+
+def test_two_processes_share_a_grid(
+    pair: tuple[Path, Future[list[tuple[int, str, str]]]], call_script: Run, tmp_path: Path
+) -> None:
+    folder, future = pair
+    both = future.result()
+    assert [(status, err) for status, _, err in both] == [(0, "")] * 2
+    outs = [out for _, out, _ in both]
+    shares = [out.count("after task 0") for out in outs]
+    assert sum(shares) == 6 and min(shares) > 0
+    tables = [[line for line in out.splitlines() if line.startswith("│")] for out in outs]
+    assert len(tables[0]) == 8  # six runs, two means
+    assert tables[0] == tables[1]
+    assert unfinished(folder) == []
+    assert call_script("anpyc_wo_np", *LONG, "--results-dir", tmp_path).status == 0
+    ((name, alone),) = stored(tmp_path).items()
+    assert numbers(stored(folder)[name]) == numbers(alone)
+
+
+def test_run_of_a_killed_process_is_taken_up_by_the_one_that_waits(
+    taken_over: tuple[Path, Future[list[tuple[int, str, str]]]],
+) -> None:
+    (killed, _, _), (status, out, _) = taken_over[1].result()
+    assert (killed, status) == (-signal.SIGKILL, 130)
+    assert out.index("1 run: another process") < out.index("continuing after task 0")
+
+
+def test_runs_that_another_process_holds_are_left_to_the_end(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hold, naps, held = results.RunFiles.hold, [], {"lambda0_seed0": 3}
+
+    @contextlib.contextmanager
+    def hold_unless_held(files: results.RunFiles) -> Iterator[bool]:
+        name = files.path.name.split("-")[0]
+        held[name] = held.get(name, 0) - 1
+        if held[name] >= 0:
+            yield False
+        else:
+            with hold(files) as mine:
+                yield mine
+
+    monkeypatch.setattr(results.RunFiles, "hold", hold_unless_held)
+    monkeypatch.setattr(time, "sleep", naps.append)
+    ended = call_script("anpyc_wo_np", "--lambda", "0", "3", "--results-dir", tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.index("λ 3, seed 0:") < ended.out.index("λ 0, seed 0:")
+    assert ended.out.count("another process") == 1
+    assert len(naps) == 2 and min(naps) > 0  # not after the first look, where there was work
+    rows = re.findall(r"^│ (\d)", ended.out, flags=re.MULTILINE)
+    assert rows == ["0", "3"]
+
+
+def test_fresh_keeps_what_was_finished_meanwhile(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    flags = ["--seeds", "0", "1", "--results-dir", tmp_path, "--fresh"]
+    assert call_script("finetune", *flags).status == 0
+    last = sorted(tmp_path.rglob("*.json"))[-1]
+    record = progresses.Progress.record
+
+    def finish_another(*arguments: Any) -> None:
+        # As if another process finished the second run while this one does the first.
+        text = last.read_text()
+        last.unlink()
+        last.write_text(text)
+        record(*arguments)
+
+    monkeypatch.setattr(progresses.Progress, "record", finish_another)
+    ended = call_script("finetune", *flags)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.count("seed 1: done by another process") == 1
+    assert ended.out.count("after task 0") == 1
+
+
+def test_results_of_other_sources_are_told_in_one_line(
+    call_script: Run, first_runs: Callable[[str], FirstRun], tmp_path: Path
+) -> None:
+    shutil.copytree(first_runs("anpyc_wo_np").folder, tmp_path, dirs_exist_ok=True)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert "other sources" not in ended.out
+    (path,) = tmp_path.rglob("*.json")
+    result = json.loads(path.read_text())
+    result["versions"]["code"] = "0" * 12
+    path.write_text(json.dumps(result))
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    (line,) = [line for line in ended.out.splitlines() if "other sources" in line]
+    assert "--fresh" in line
 
 
 # Divergence
@@ -867,6 +1072,53 @@ def test_batch_larger_than_the_training_set_is_refused(
     assert snapshot(results_folder) == before
 
 
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [("--hidden 900000 900000", "--hidden 900000 900000"), ("--hidden 60000 60000", "GiB")],
+)
+def test_network_that_does_not_fit_into_memory_is_refused(
+    flags: str, named: str, run_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("anpyc_wo_np", tmp_path, *flags.split(), tensorflow=False)
+    assert_refused(ended, named, "GiB of memory, and there are")
+
+
+def test_memory_that_runs_out_under_way_is_told(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_memory(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(progresses.Progress, "record", no_memory)
+    ended = call_script("finetune", "--results-dir", tmp_path)
+    assert_refused(ended, "out of memory at task 0", "--batch-size")
+
+
+def test_checkpoint_folder_that_is_a_link_to_nowhere_is_told(
+    call_script: Run, tmp_path: Path
+) -> None:
+    assert call_script("finetune", "--results-dir", tmp_path).status == 0
+    (path,) = tmp_path.rglob("*.json")
+    path.unlink()
+    path.with_suffix(".ckpt").symlink_to(tmp_path / "scratch")
+    assert_refused(call_script("finetune", "--results-dir", tmp_path), str(tmp_path / "scratch"))
+
+
+def test_data_that_train_into_nonsense_are_told_and_the_run_goes_on(
+    call_script: Run, tiny_data: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_data, tmp_path / "data")
+    path = folder / "train-images-idx3-ubyte.gz"
+    content = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(content[:16] + bytes(len(content) - 16)))
+    flags = ["--data-dir", folder, "--results-dir", tmp_path / "results"]
+    ended = call_script("finetune", *flags)
+    assert ended.status == 0
+    (line,) = ended.err.splitlines()
+    assert line.startswith("finetune: warning: ")
+
+
 def test_batch_may_be_as_large_as_the_training_set(call_script: Run, tmp_path: Path) -> None:
     flags = ["--results-dir", tmp_path, "--batch-size", "300"]
     assert call_script("anpyc_wo_np", *flags).status == 0
@@ -1000,21 +1252,6 @@ def test_ctrl_c_and_sigkill_leave_the_numbers_as_they_are(
     flags = [*long_flags(name), "--results-dir", tmp_path]
     assert call_script(name, *flags).status == 0
     assert numbers(only(tmp_path)) == numbers(only(run.folder))
-
-
-def test_two_processes_with_the_same_command_share_one_run(
-    pair: tuple[Path, Future[list[tuple[int, str, str]]]], call_script: Run, tmp_path: Path
-) -> None:
-    folder, future = pair
-    ends = future.result()
-    assert [(status, err) for status, _, err in ends] == [(0, "")] * 2
-    outs = [out for _, out, _ in ends]
-    computed = [out for out in outs if "after task 0" in out]
-    reported = [out for out in outs if "done before" in out]
-    assert (len(computed), len(reported)) == (1, 1)
-    assert unfinished(folder) == []
-    assert call_script("anpyc_wo_np", *LONG, "--results-dir", tmp_path).status == 0
-    assert numbers(only(tmp_path)) == numbers(only(folder))
 
 
 @pytest.mark.slow

@@ -26,11 +26,13 @@ from common.network import MLP
 from tests import oracles
 from tests.conftest import ROOT
 from tests.test_baselines import (
+    EPOCH,
     SEED,
     TASKS,
     Run,
     assert_close,
     assert_same_bits,
+    in_stream_order,
     run,
     slow_fisher,
     slow_mas,
@@ -308,7 +310,7 @@ def watched(**changes: Any) -> Watched:
         seen.append([p.numpy() for p in net.parameters(0)])
         accuracy.append(
             tuple(
-                training.accuracy(net, net.parameters(0), split, TASKS[0].permutation)
+                training.accuracies(net, net.heads, split, [TASKS[0].permutation])[0]
                 for split in (TASKS[0].test, TASKS[0].validation)
             )
         )
@@ -377,6 +379,7 @@ def test_signed_importance_before_pruning_decides_all_along_the_path(plain: Watc
         TASKS[0].train.images,
         form="signed",
         permutation=TASKS[0].permutation,
+        order=in_stream_order(TASKS[0], EPOCHS * EPOCH),
     )
     assert_close(values, expected, rtol=1e-5)
     assert any(np.any(value < 0) for value in values)
@@ -411,16 +414,19 @@ def test_accuracies_before_pruning_and_along_the_path_are_recorded(plain: Watche
 
 def test_statistics_are_of_the_whole_trunk_before_and_after(plain: Watched) -> None:
     arrays = plain.run.progress.arrays
-    stages = {"before": plain.seen[EPOCHS - 1], "after": plain.seen[-1]}
-    for stage, values in stages.items():
+    stages = {"before": EPOCHS, "after": len(plain.seen)}
+    for stage, epochs in stages.items():
+        values, steps = plain.seen[epochs - 1], epochs * EPOCH
         stored = {name: arrays[f"{stage}_{name}"] for name in script.MEASURES}
         described = distribution.describe(stored)
         assert plain.run.progress.details["importance"][stage] == described
         theta = oracles.float64(values)
         size = sum(value.size for value in values[:4])
         assert {array.shape for array in stored.values()} == {(size,)}
-        assert_close([stored["EWC"]], [flat(slow_fisher(theta, TASKS[0], (), (SEED, 0))[:4])])
-        assert_close([stored["MAS"]], [flat(slow_mas(theta, TASKS[0], ())[:4])])
+        assert_close(
+            [stored["EWC"]], [flat(slow_fisher(theta, TASKS[0], (), (SEED, 0), steps)[:4])]
+        )
+        assert_close([stored["MAS"]], [flat(slow_mas(theta, TASKS[0], (), steps)[:4])])
         again = importance.entropy_importance(
             network_of(values),
             0,
@@ -428,6 +434,7 @@ def test_statistics_are_of_the_whole_trunk_before_and_after(plain: Watched) -> N
             100,
             "signed",
             permutation=TASKS[0].permutation,
+            order=in_stream_order(TASKS[0], steps),
         )
         assert_close([stored["ANPyC"]], [np.maximum(flat(again), 0)], rtol=1e-5)
     pruned = flat([value == 0 for value in plain.seen[-1][:4]])
@@ -469,17 +476,19 @@ def test_defect_changes_its_measures_and_no_other(defect: str, changed, plain: W
 
 
 def test_defects_measure_what_the_release_measures(plain: Watched) -> None:
+    steps = EPOCHS * EPOCH
     theta = oracles.float64(plain.seen[EPOCHS - 1])
     released = {d: watched(as_released=(d,)) for d in ("D3", "D4", "D6")}
-    expected = slow_fisher(theta, TASKS[0], ("D3",), (SEED, 0), batch=100)[:4]
+    expected = slow_fisher(theta, TASKS[0], ("D3",), (SEED, 0), steps, batch=100)[:4]
     assert_close([before(released["D3"], "EWC")], [flat(expected)])
-    expected = slow_mas(theta, TASKS[0], ("D3",), batch=100)[:4]
+    expected = slow_mas(theta, TASKS[0], ("D3",), steps, batch=100)[:4]
     assert_close([before(released["D3"], "MAS")], [flat(expected)])
-    expected = slow_mas(theta, TASKS[0], ("D6",), batch=100)[:4]
+    expected = slow_mas(theta, TASKS[0], ("D6",), steps, batch=100)[:4]
     assert_close([before(released["D6"], "MAS")], [flat(expected)])
     # Every tensor draws its own labels.
     each = [
-        slow_fisher(theta, TASKS[0], ("D4",), (SEED, place), batch=100)[place] for place in range(4)
+        slow_fisher(theta, TASKS[0], ("D4",), (SEED, place), steps, batch=100)[place]
+        for place in range(4)
     ]
     assert_close([before(released["D4"], "EWC")], [flat(each)])
 

@@ -43,9 +43,10 @@ FIELDS = [
     "dropout_layers",
 ]
 OWN: dict[str, dict[str, Any]] = {
-    "anpyc_wo_np": {"strength": (0.5, 1.5, 2, 2.5, 3, 4, 6, 7, 8, 10, 12, 15)},
+    "anpyc_wo_np": {"strength": (0.5, 1.5, 2, 2.5, 3, 4, 6, 7, 8, 10, 12, 15), "merge": "max"},
     "anpyc_wi_np": {
         "strength": (3,),
+        "merge": "sum",
         "retrain_epochs": 30,
         "prune_percent": 50,
         "prune_decay": 0.8,
@@ -53,6 +54,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "lwf": {"strength": (0.01, 0.1, 0.5, 1, 2, 4, 6, 8), "temperature": 2},
     "si": {"strength": (0.1,), "xi": 0.1, "init": "fan-in-uniform"},
+    "ewc": {"fisher": "sampled", "gamma": None},
     "mas": {"output": "probabilities"},
     "cal_importance_distribution": {
         "tasks": 1,
@@ -143,11 +145,15 @@ def test_defaults_are_those_of_the_release(script: str) -> None:
 def test_shared_defaults(script: str) -> None:
     settings = parse(script)
     assert settings.data_dir == ROOT / "data"
-    assert settings.results_dir == ROOT / "results"
+    assert settings.results_dir == ROOT / "runs"
     assert settings.device == "auto"
     assert settings.as_released == ()
     assert settings.fresh is False
+    assert settings.permutations == "fixed"
     assert settings.tensorboard is settings.train_examples is None
+    sequential = script not in ("joint", "cal_importance_distribution")
+    assert hasattr(settings, "evaluate_every") == sequential
+    assert getattr(settings, "evaluate_every", None) is None
 
 
 def test_no_arguments_give_the_defaults_of_the_class(script: str) -> None:
@@ -166,6 +172,9 @@ def test_settings_cannot_be_changed() -> None:
     ("arguments", "name", "value"),
     [
         ("--tasks 3", "tasks", 3),
+        ("--permutations per-seed", "permutations", "per-seed"),
+        ("--evaluate-every 2", "evaluate_every", 2),
+        ("--merge max", "merge", "max"),
         ("--batch-size=64", "batch_size", 64),
         ("--learning-rate 1e-3", "learning_rate", 0.001),
         ("--lr-decay 1", "lr_decay", 1),
@@ -205,6 +214,9 @@ def test_methods_own_flags() -> None:
     assert parse("si", "--xi", "0.001").xi == 0.001
     assert parse("lwf", "--temperature", "1.5").temperature == 1.5
     assert parse("mas", "--output", "logits").output == "logits"
+    assert parse("ewc", "--fisher", "exact").fisher == "exact"
+    assert parse("ewc", "--gamma", "1").gamma == 1
+    assert parse("joint", "--head", "shared").head == "shared"
 
 
 def test_scripts_lack_flags_that_make_no_sense(refused: Any) -> None:
@@ -215,6 +227,9 @@ def test_scripts_lack_flags_that_make_no_sense(refused: Any) -> None:
         ("finetune", "--update"),
         ("lwf", "--head"),
         ("joint", "--steps"),
+        ("joint", "--evaluate-every"),
+        ("mas", "--merge"),
+        ("mas", "--gamma"),
     ):
         assert flag in refused(script, flag, "1")
 
@@ -303,6 +318,15 @@ def test_defect_and_its_opposite_contradict_each_other(refused: Any) -> None:
     for arguments in ("--as-released", "--as-released D16"):
         line = refused("anpyc_wo_np", *arguments.split(), "--update", "proximal")
         assert "D16" in line and "--update" in line
+    for defect, flag, value in (
+        ("D4", "--fisher", "exact"),
+        ("D4", "--fisher", "labels"),
+        ("D5", "--gamma", "0.9"),
+    ):
+        for defects in ([], [defect]):
+            line = refused("ewc", "--as-released", *defects, flag, value)
+            assert defect in line and flag in line
+        assert parse("ewc", "--as-released", "D3", flag, value)
 
 
 def test_unknown_defect_is_refused_and_the_known_are_named(refused: Any) -> None:
@@ -333,6 +357,8 @@ def other_value(field: dataclasses.Field[Any], known: options.Option, settings: 
         return not value
     if isinstance(value, tuple):
         return tuple(one + 1 for one in value)
+    if field.name == "gamma":
+        return 0.5
     if value is None:
         return Path("other") if field.name == "tensorboard" else 7
     return value / "other" if isinstance(value, Path) else value / 2 or 0.25
@@ -421,7 +447,7 @@ def test_help_states_every_flag_with_its_default(
         for defect, value in known.released.items():
             assert (f"[with {defect}: {shown(value)}]" in line) == (defect in cls.DEFECTS)
     for defect in cls.DEFECTS:
-        assert re.search(rf"\b{defect}\b", help_of("--as-released", out))
+        assert re.search(rf"^  {defect} +{options.DEFECTS[defect]}$", out, flags=re.MULTILINE)
 
 
 def help_of(flag: str, text: str) -> str:
@@ -460,6 +486,8 @@ def test_help_takes_a_percent_sign() -> None:
         "--tasks 0",
         "--tasks -1",
         "--tasks 1.5",
+        "--tasks 10001",
+        "--tasks 1000000000",
         "--tasks x",
         "--tasks nan",
         "--tasks",
@@ -473,10 +501,13 @@ def test_help_takes_a_percent_sign() -> None:
         "--learning-rate -0.1",
         "--learning-rate nan",
         "--learning-rate inf",
+        "--learning-rate 1e-46",  # 0 in 32 bits
+        "--learning-rate 1e39",  # infinite in 32 bits
         "--learning-rate 0,1",
         "--lr-decay 0",
         "--lr-decay 2",
         "--lr-decay nan",
+        "--lr-decay 1e-46",
         "--lr-decay-epochs 0",
         "--lr-decay-epochs inf",
         "--hidden 64",
@@ -487,6 +518,8 @@ def test_help_takes_a_percent_sign() -> None:
         "--dropout 1",
         "--dropout -0.1",
         "--dropout nan",
+        "--dropout 0.999999",  # no unit would be left
+        "--dropout 1e-46",
         "--dropout-layers h1",
         "--init zeros",
         "--update implicit",
@@ -495,6 +528,9 @@ def test_help_takes_a_percent_sign() -> None:
         "--lambda inf",
         "--lambda -inf",
         "--lambda 1e999",
+        "--lambda 1e39",
+        "--lambda 2e38",  # twice as much is infinite in 32 bits
+        "--lambda 3 1e-46",
         "--lambda 3 1 3.0",
         "--lambda 1,3",
         "--lambda",
@@ -504,6 +540,9 @@ def test_help_takes_a_percent_sign() -> None:
         "--seeds 0.5",
         "--seeds",
         "--train-examples 0",
+        "--evaluate-every 0",
+        "--permutations random",
+        "--merge mean",
         "--device tpu",
         "--device",
         "--data-dir",
@@ -532,7 +571,18 @@ def test_bad_value_is_refused_in_one_line_that_names_the_flag(refused: Any, argu
 
 @pytest.mark.parametrize(
     ("script", "arguments"),
-    [("si", "--xi 0"), ("lwf", "--temperature 0"), ("mas", "--output images")],
+    [
+        ("si", "--xi 0"),
+        ("si", "--xi 1e-46"),
+        ("lwf", "--temperature 0"),
+        ("lwf", "--temperature 1e-40"),
+        ("mas", "--output images"),
+        ("ewc", "--fisher all"),
+        ("ewc", "--gamma 0"),
+        ("ewc", "--gamma 1.1"),
+        ("ewc", "--gamma 1e-46"),
+        ("joint", "--head both"),
+    ],
 )
 def test_bad_value_of_a_methods_own_flag_is_refused(
     refused: Any, script: str, arguments: str

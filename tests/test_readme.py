@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from common import distribution, experiment, metrics
+from common import distribution, metrics, report
 from tests import benchmark, conftest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +45,7 @@ SCRIPTS = [script for script in conftest.SCRIPTS if script != "cal_importance_di
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_results_with_default_settings(script: str) -> None:
     results = stored(f"{script}/*seed0.json")
-    best = experiment.choose_strength(results)
+    best = report.choose_strength(results)
     (measured,) = (one["metrics"] for one in results if one["lambda"] == best)
     cell = f"ACC {100 * measured['ACC']:.2f}"
     if measured["F"] is not None:
@@ -123,6 +123,6 @@ def test_search_of_strengths() -> None:
         assert line == f"| {script}, λ {strength:g} | {' | '.join(cells)} |"
     for script in ("ewc", "mas"):
         found = {strength: one for (name, strength), (one,) in groups.items() if name == script}
-        best = experiment.choose_strength(list(found.values()))
+        best = report.choose_strength(list(found.values()))
         settings = importlib.import_module(script).Settings()
         assert best == settings.strength[len(settings.strength) // 2]

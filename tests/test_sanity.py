@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import data, experiment, metrics
+from common import data, metrics
+from common import progress as progresses
 
 pytestmark = pytest.mark.slow
 
@@ -49,9 +50,9 @@ def tasks() -> list[data.Task]:
     return data.permuted_tasks(dataset.convert(tf.constant), EQUAL_TERMS["tasks"])
 
 
-def train(name: str, strength: float | None = None, **changes: Any) -> experiment.Progress:
+def train(name: str, strength: float | None = None, **changes: Any) -> progresses.Progress:
     """Returns the accuracies of a run of a script on equal terms."""
-    module, progress = importlib.import_module(name), experiment.Progress()
+    module, progress = importlib.import_module(name), progresses.Progress()
     terms = {**EQUAL_TERMS, **changes}
     if hasattr(module.Settings, "steps"):
         terms["steps"] = None

@@ -1,0 +1,106 @@
+"""Every compiled program lowers for a GPU. None is needed: this stops before a GPU's compiler.
+
+An operation that has no GPU kernel fails here. Nothing is run on a GPU, nor compiled for one.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from common import importance, training
+from tests import oracles
+
+ROOT = Path(__file__).resolve().parents[1]
+# Settings that lead to programs of their own, beside the defaults and all defects.
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "ewc": [{"fisher": "exact"}, {"fisher": "labels"}],
+    "mas": [{"output": "logits"}],
+    "joint": [{"head": "multi"}, {"head": "shared"}],
+    "anpyc_wo_np": [{"dropout": 0.0}, {"dropout": 0.2}, {"update": "explicit"}],
+}
+
+
+def clear_compiled() -> None:
+    """Forget all compiled programs, so that the next call makes them anew."""
+    for module in (training, importance):
+        for value in vars(module).values():
+            if isinstance(value, functools._lru_cache_wrapper):
+                value.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def programs(scripts: list[str]) -> Iterator[list[tuple[str, Any, Any]]]:
+    """Yield every compiled program that the scripts use: its name, itself, its arguments."""
+    original, seen = tf.function, {}
+
+    def noting(**options: Any) -> Callable[[Any], Any]:
+        def decorate(function: Any) -> Any:
+            compiled = original(**options)(function)
+
+            @functools.wraps(function)
+            def call(*arguments: Any) -> Any:
+                seen.setdefault(id(compiled), (function.__qualname__, compiled, arguments))
+                return compiled(*arguments)
+
+            return call
+
+        return decorate
+
+    clear_compiled()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf, "function", noting)
+        tasks = oracles.tiny_tasks(2)
+        for script in scripts:
+            module = importlib.import_module(script)
+            small = {"tasks": 2, "hidden": oracles.HIDDEN, "batch_size": oracles.BATCH, "epochs": 1}
+            small |= {"steps": None, "prune_percent": 10, "prune_step": 10, "retrain_epochs": 1}
+            names = {field.name for field in dataclasses.fields(module.Settings)}
+            released: dict[str, Any] = {"as_released": module.Settings.DEFECTS}
+            if "D16" in module.Settings.DEFECTS:
+                released["update"] = "explicit"
+            for changes in ({}, released, *VARIANTS.get(script, [])):
+                own = {name: value for name, value in small.items() if name in names}
+                module.run(module.Settings(**{**own, **changes}), tasks)
+    clear_compiled()
+    yield list(seen.values())
+
+
+def test_every_compiled_program_lowers_for_a_gpu(programs: list[tuple[str, Any, Any]]) -> None:
+    assert len(programs) > 20
+    for name, compiled, arguments in programs:
+        # Variables lie on a device, of which there is none here.
+        tensors = tf.nest.map_structure(
+            lambda one: one.value() if isinstance(one, tf.Variable) else one, arguments
+        )
+        lower = compiled.experimental_get_compiler_ir(*tensors)
+        assert "ENTRY" in lower(stage="hlo", platform_name="GPU"), name
+
+
+def test_no_compiled_program_is_left_out(programs: list[tuple[str, Any, Any]]) -> None:
+    written = set()
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("common/*.py")]:
+        for outer in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in ast.iter_child_nodes(outer):
+                decorators = getattr(node, "decorator_list", ())
+                if any("jit_compile" in ast.unparse(one) for one in decorators):
+                    written.add(f"{outer.name}.<locals>.{node.name}")
+    assert len(written) >= 5
+    assert {name for name, _, _ in programs} == written
+
+
+def test_an_operation_without_a_gpu_kernel_is_noticed() -> None:
+    @tf.function(jit_compile=True)
+    def program(number: tf.Tensor) -> tf.Tensor:
+        return tf.strings.length(tf.strings.as_string(number))
+
+    with pytest.raises(ValueError, match="AsString"):
+        program.experimental_get_compiler_ir(tf.constant(1.0))(stage="hlo", platform_name="GPU")
