@@ -20,17 +20,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from common import (
-    consolidation,
-    data,
-    distribution,
-    experiment,
-    importance,
-    network,
-    options,
-    pruning,
-    training,
-)
+from common import consolidation, data, experiment, importance, network, options, pruning, training
 from common import progress as progresses
 
 
@@ -107,12 +97,10 @@ def run(
                 if settings.released("D15"):
                     new = masks.as_released(task.number, measure(order=order), percent)
                 else:
-                    values = measure(order=order, form="absolute")
-                    new = pruning.rank_masks(values, percent, masks.candidates(), masks.now)
+                    new = masks.lowest(measure(order=order, form="absolute"), percent)
                 masks.prune(new)
                 trainer.read()
-                shares = pruning.sparsity(network.NAMES[:4], new)
-                record = {"task": task.number, "percent": percent, **shares}
+                record = {"task": task.number, "percent": percent, **pruning.sparsity(new)}
                 progress.details.setdefault("sparsity", []).append(record)
             first_phase = task.number == 0 and percent == 0
             decay = 0.99 if first_phase and settings.released("D10") else None
@@ -120,7 +108,7 @@ def run(
         penalty.absorb(measure(order=trainer.stream_order(task), parameters=net.shared))
         masks.free()
         progress.record(*trainer.evaluate(progress.learned))
-    progress.details["omega"] = distribution.omega_histograms(penalty.omega)
+    progress.details["omega"] = penalty.histograms()
     return progress.matrix()
 
 

@@ -9,22 +9,15 @@ learned, every weight is held near its old value in proportion to Ω (README, eq
 README.md, "Scripts", has the result and the time to expect.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from common import (
-    consolidation,
-    data,
-    distribution,
-    experiment,
-    importance,
-    network,
-    options,
-    training,
-)
+from common import consolidation, data, experiment, importance, network, options, training
 from common import progress as progresses
 
 
@@ -84,7 +77,7 @@ def run(
         )
         penalty.absorb(omega)
         progress.record(*trainer.evaluate(progress.learned))
-    progress.details["omega"] = distribution.omega_histograms(penalty.omega)
+    progress.details["omega"] = penalty.histograms()
     return progress.matrix()
 
 

@@ -82,8 +82,7 @@ def run(
             progress.arrays.update({f"signed_{name}": array for name, array in signed.items()})
         else:
             accuracy = {"accuracy": test, "validation_accuracy": validation}
-            shares = pruning.sparsity(network.NAMES[:4], masks.now)
-            step = {"percent": path[number - 1], **accuracy, **shares}
+            step = {"percent": path[number - 1], **accuracy, **pruning.sparsity(masks.now)}
             progress.details["path"] = [*progress.details["path"][: number - 1], step]
     values, _ = measure(settings, net, task, seed, trainer.stream_order(task))
     distribution.keep(progress, "after", values)
@@ -93,14 +92,7 @@ def run(
 def measure(
     settings: Settings, net: network.MLP, task: data.Task, seed: int, order: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Measures the three importances of all trunk entries together, in batches of 100.
-
-    Args:
-        settings: of the script.
-        net: is read only.
-        task: its training images.
-        seed: of the drawn labels.
-        order: of the images, as they come into batches.
+    """Measures the three importances of all trunk entries together, in batches of 100 in order.
 
     Returns:
         EWC, MAS and ANPyC's clipped importance, each [entries]; ANPyC's signed one per tensor.

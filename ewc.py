@@ -17,16 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from common import (
-    consolidation,
-    data,
-    distribution,
-    experiment,
-    importance,
-    network,
-    options,
-    training,
-)
+from common import consolidation, data, experiment, importance, network, options, training
 from common import progress as progresses
 
 
@@ -97,8 +88,7 @@ def run(
         steps * len(tasks), network=net.variables, omega=penalty.omega, anchor=penalty.anchor
     )
     used = "all-but-last" if settings.released("D3") else "all"
-    if settings.released("D4"):
-        used = "first"
+    used = "first" if settings.released("D4") else used
     for task in progress.tasks(tasks):
         before = training.released_reading(steps) if settings.released("D14") else steps
         portions = [(True, before), (False, steps - before)]
@@ -119,7 +109,7 @@ def run(
             used=used,
         )
         penalty.absorb(fisher)
-    progress.details["omega"] = distribution.omega_histograms(penalty.omega)
+    progress.details["omega"] = penalty.histograms()
     return progress.matrix()
 
 

@@ -16,16 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from common import (
-    consolidation,
-    data,
-    distribution,
-    experiment,
-    importance,
-    network,
-    options,
-    training,
-)
+from common import consolidation, data, experiment, importance, network, options, training
 from common import progress as progresses
 
 
@@ -92,7 +83,7 @@ def run(
             used="all-but-last" if settings.released("D3") else "all",
         )
         penalty.absorb(omega)
-    progress.details["omega"] = distribution.omega_histograms(penalty.omega)
+    progress.details["omega"] = penalty.histograms()
     return progress.matrix()
 
 

@@ -17,16 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from common import (
-    consolidation,
-    data,
-    distribution,
-    experiment,
-    importance,
-    network,
-    options,
-    training,
-)
+from common import consolidation, data, experiment, importance, network, options, training
 from common import progress as progresses
 
 
@@ -87,7 +78,7 @@ def run(
         penalty.absorb(path.importance(settings.xi, clip=not settings.released("D8")))
         path.restart()
         progress.record(*trainer.evaluate(progress.learned))
-    progress.details["omega"] = distribution.omega_histograms(penalty.omega)
+    progress.details["omega"] = penalty.histograms()
     return progress.matrix()
 
 

@@ -6,8 +6,13 @@ One quadratic penalty serves every method; methods differ in the importance that
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
+
+from common import metrics
+from common import network as networks
 
 MERGES = ("sum", "max", "quadratics", "latest")
 UPDATES = ("proximal", "explicit")
@@ -145,3 +150,10 @@ class Consolidation:
                 raise Diverged("the importance is not finite")
             omega.assign(merged)
             anchor.assign(target)
+
+    def histograms(self) -> dict[str, dict[str, Any]]:
+        """Returns `metrics.histogram` of Ω: of "all" entries, and of each tensor (W1, b1, ...)."""
+        arrays = [omega.numpy() for omega in self.omega]
+        together = np.concatenate([array.ravel() for array in arrays])
+        named = {"all": together, **dict(zip(networks.NAMES, arrays, strict=False))}
+        return {name: metrics.histogram(array) for name, array in named.items()}

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common import consolidation, metrics, network, plots
+from common import consolidation, metrics, plots
 from common import progress as progresses
 
 AUTHORS = Path(__file__).resolve().parents[1] / "results" / "authors.json"
 STAGES = ("before", "after")
 UNIT_EDGES = np.linspace(0, 1, 1001)
-DECADE_EDGES = np.logspace(-20, 5, 126)
 
 Array = npt.NDArray[Any]
 Published = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
@@ -46,38 +45,10 @@ def describe(values: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
             "skewness": metrics.skewness(array),
             "highest": float(array.max()),
             "unit": np.histogram(_normalised(array), UNIT_EDGES)[0].tolist(),
-            **histogram(array),
+            **metrics.histogram(array),
         }
         for name, array in values.items()
     }
-
-
-def histogram(values: Array) -> dict[str, Any]:
-    """Returns the share of exact zeros, and the counts of the values above 0 by size, JSON.
-
-    Args:
-        values: of any shape.
-
-    Returns:
-        zeros, a fraction; decades, the counts in five bins a decade from 1e-20 to 1e5 (what is
-        beyond counts in the outermost bins).
-    """
-    return {
-        "zeros": float(np.mean(values == 0)),
-        "decades": np.histogram(_within(values[values > 0]), DECADE_EDGES)[0].tolist(),
-    }
-
-
-def omega_histograms(omega: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    """Returns the histogram of a method's accumulated Ω: of "all" entries and of each tensor.
-
-    Args:
-        omega: one tensor per parameter that is held, in the order of `network.Parameters`.
-    """
-    arrays = [np.asarray(one) for one in omega]
-    together = np.concatenate([array.ravel() for array in arrays])
-    named = {"all": together, **dict(zip(network.NAMES, arrays, strict=False))}
-    return {name: histogram(array) for name, array in named.items()}
 
 
 def summed(
@@ -86,11 +57,11 @@ def summed(
     """Returns histograms of several seeds as one: summed counts, mean share of zeros.
 
     Args:
-        histograms: of each seed, by name, what `histogram` returned.
+        histograms: of each seed, by name, what `metrics.histogram` returned.
     """
     return {
         name: {
-            "edges": DECADE_EDGES,
+            "edges": metrics.DECADE_EDGES,
             "counts": np.sum([each[name]["decades"] for each in histograms], axis=0),
             "zeros": float(np.mean([each[name]["zeros"] for each in histograms])),
         }
@@ -260,11 +231,6 @@ def report(
         display.table("mean ± sample std over the seeds (authors: population std)", header, rows)
         for path in draw(good, published, folder / f"distribution{suffix}"):
             display.say(f"  {path}")
-
-
-def _within(positive: Array) -> Array:
-    """Moves values beyond the decades' edges onto them."""
-    return np.clip(positive, DECADE_EDGES[0], DECADE_EDGES[-1])
 
 
 def _normalised(array: Array) -> Array:

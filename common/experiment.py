@@ -251,6 +251,7 @@ class Grid:
             import tensorflow as tf
 
             device = set_up_device(self.settings.device)
+            tf.function(lambda one: one, jit_compile=True)(0.0)  # XLA has its say at first use
             dataset = self._dataset.convert(tf.constant)
             del self._dataset
         display = progresses.Display(self.settings.tensorboard)
@@ -397,7 +398,7 @@ class Grid:
         if progress.trace:
             result["trace"] = progress.trace
         result.update(progress.details)
-        result["seconds"] = round(progress.seconds, 1)
+        result["seconds"] = round(progress.seconds, 2)
         result["versions"] = {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+DECADE_EDGES = np.logspace(-20, 5, 126)
+
 AccuracyMatrix: TypeAlias = Sequence[npt.ArrayLike] | npt.NDArray[Any]
 Trace: TypeAlias = Sequence[Mapping[str, Any]]
 
@@ -199,6 +201,25 @@ def excess_kurtosis(values: npt.ArrayLike) -> float:
     """
     centred, variance = _centred(values)
     return float((centred**4).mean() / variance**2) - 3.0
+
+
+def histogram(values: npt.ArrayLike) -> dict[str, Any]:
+    """Return the share of exact zeros, and the counts of the values above 0 by size, JSON.
+
+    Args:
+        values: of any shape, finite.
+
+    Returns:
+        zeros, a fraction; decades, the counts between `DECADE_EDGES`, five bins a decade (what
+        is beyond counts in the outermost bins).
+
+    """
+    array = np.asarray(values, dtype=np.float64)
+    within = np.clip(array[array > 0], DECADE_EDGES[0], DECADE_EDGES[-1])
+    return {
+        "zeros": float(np.mean(array == 0)),
+        "decades": np.histogram(within, DECADE_EDGES)[0].tolist(),
+    }
 
 
 def mean_std(values: npt.ArrayLike) -> tuple[float, float | None, int]:

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from common import network as networks
+
 Array = npt.NDArray[np.float32]
 Boolean = npt.NDArray[np.bool_]
 
@@ -118,11 +120,13 @@ def released_later_masks(
     return masks
 
 
-def sparsity(names: Sequence[str], masks: Sequence[Array]) -> dict[str, float]:
-    """Returns the share of zeros of each tensor by name, and of all entries as "overall"."""
+def sparsity(masks: Sequence[Array]) -> dict[str, float]:
+    """Returns the share of zeros of each tensor (W1, b1, ...), and of all entries as "overall"."""
     zeros = [int(np.count_nonzero(np.asarray(mask) == 0)) for mask in masks]
     sizes = [int(np.asarray(mask).size) for mask in masks]
-    shares = {name: zero / size for name, zero, size in zip(names, zeros, sizes, strict=True)}
+    shares = {
+        name: zero / size for name, zero, size in zip(networks.NAMES, zeros, sizes, strict=False)
+    }
     return {"overall": sum(zeros) / sum(sizes), **shares}
 
 
@@ -147,6 +151,15 @@ class Masks:
     def candidates(self) -> list[Boolean]:
         """Returns where this task may prune: where the task before did."""
         return [mask.numpy() == 0 for mask in self.previous]
+
+    def lowest(self, importance: Sequence[Array], percent: float) -> list[Array]:
+        """Returns the masks of a round: `rank_masks` of what this task may prune, and has pruned.
+
+        Args:
+            importance: absolute importance, one array per tensor.
+            percent: q of the round.
+        """
+        return rank_masks(importance, percent, self.candidates(), self.now)
 
     def as_released(self, task: int, omega: Sequence[Array], percent: float) -> list[Array]:
         """Returns the masks of a round from clipped Ω, as released (D15).

@@ -226,8 +226,7 @@ def test_released_masks_prune_every_zero_whatever_the_percent() -> None:
 
 def test_sparsity_counts_zeros_of_each_tensor_and_of_all() -> None:
     masks = [np.array([[0, 1], [1, 1]], np.float32), np.array([0, 0], np.float32)]
-    shares = sparsity(("W", "b"), masks)
-    assert shares == {"overall": 0.5, "W": 0.25, "b": 1.0}
+    assert sparsity(masks) == {"overall": 0.5, "W1": 0.25, "b1": 1.0}
 
 
 def run_masks() -> tuple[Masks, list[tf.Variable]]:
