@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -100,8 +101,11 @@ def start_script(
         signal.signal(signal.SIGINT, signal.default_int_handler)
     without = tmp_path_factory.mktemp("no_tensorflow")
     (without / "tensorflow.py").write_text(NO_TENSORFLOW)
-    # Programs that one process has compiled need not be compiled in the next.
-    compiled = f"--tf_xla_persistent_cache_directory={tmp_path_factory.mktemp('compiled')}"
+    # Programs that one process has compiled need not be compiled in the next. (Before TensorFlow
+    # 2.21 a process may read one that another is still writing.)
+    compiled = ""
+    if tuple(map(int, metadata.version("tensorflow").split(".")[:2])) >= (2, 21):
+        compiled = f"--tf_xla_persistent_cache_directory={tmp_path_factory.mktemp('compiled')}"
 
     def start(
         script: str,
