@@ -134,8 +134,9 @@ def _check_size(settings: Any, dataset: data.Dataset) -> None:
     first, second = settings.hidden
     heads = settings.tasks if settings.head == "multi" else 1
     entries = (dataset.pixels + second) * first + heads * second * dataset.classes
-    # Weights, their gradient and the next ones; with a penalty also Ω, its pull and the anchor.
-    needed = 4 * entries * (6 if hasattr(settings, "update") else 3)
+    # Weights, their gradient and the next ones; with a penalty also Ω, its pull and the anchor, as
+    # they are and in the order of the task's pixels, and the sums of an importance pass.
+    needed = 4 * entries * (12 if hasattr(settings, "update") else 3)
     available = _memory()
     if needed > available:
         raise options.UsageError(
