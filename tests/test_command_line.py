@@ -1269,7 +1269,8 @@ def test_sigkill_at_many_moments_leaves_the_numbers_as_they_are(
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6])
 def test_ctrl_c_at_any_time_is_clean(delay: float, start_script: Run, tmp_path: Path) -> None:
-    with start_script("anpyc_wi_np", tmp_path, *long_flags("anpyc_wi_np")) as process:
+    flags = [*long_flags("anpyc_wi_np"), "--epochs", "600"]  # longer than any delay
+    with start_script("anpyc_wi_np", tmp_path, *flags) as process:
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=600)
