@@ -46,6 +46,7 @@ class Seen:
         parameters: all, at the end.
         matrix: what `run` returned.
         details: of the result.
+        trace: readings of the accuracy.
     """
 
     phases: list[SimpleNamespace] = dataclasses.field(default_factory=list)
@@ -55,6 +56,7 @@ class Seen:
     parameters: Sequence[np.ndarray] = ()
     matrix: np.ndarray | None = None
     details: dict = dataclasses.field(default_factory=dict)
+    trace: list[dict] = dataclasses.field(default_factory=list)
 
 
 def arrays(tensors: Sequence) -> list[np.ndarray]:
@@ -100,7 +102,7 @@ def run(script, *defects: str, strength: float = 1.0, seed: int = 0, tasks=TASKS
         patch.setattr(pruning.Masks, "prune", seen_prune)
         seen.matrix = script.run(settings, tasks, strength, seed, progress)
     seen.parameters = arrays(seen.phases[-1].network.variables)
-    seen.details = progress.details
+    seen.details, seen.trace = progress.details, progress.trace
     return seen
 
 
@@ -345,6 +347,50 @@ def test_sparsity_of_every_round_is_reported(default) -> None:
         assert row["W1"] == np.mean(zeros[0])
         assert row["b2"] == np.mean(zeros[3])
         assert row["overall"] == pytest.approx(np.mean(np.concatenate([z.ravel() for z in zeros])))
+
+
+# Readings of the accuracy during training
+
+
+def accuracy_by_hand(values: Sequence[np.ndarray], task: data.Task) -> float:
+    """Returns the test accuracy on a task, image by image, of heads and then trunk."""
+    *heads, w1, b1, w2, b2 = map(np.float64, values)
+    theta = [w1, b1, w2, b2, *heads[2 * task.number : 2 * task.number + 2]]
+    images = task.test.images.numpy()[:, task.permutation] / 255.0
+    chosen = [np.argmax(oracles.layers(theta, image)[2]) for image in images]
+    return float(np.mean(chosen == task.test.labels.numpy()))
+
+
+def test_readings_are_the_accuracies_then_directly_after_a_pruning_too(monkeypatch) -> None:
+    after_epoch, epoch_done = [], progresses.Progress.epoch_done
+
+    def watched_epoch(self, loss: float) -> None:
+        after_epoch.append(arrays(self._state.values()))
+        epoch_done(self, loss)
+
+    monkeypatch.setattr(progresses.Progress, "epoch_done", watched_epoch)
+    learns = {"epochs": 20, "learning_rate": 0.3, "lr_decay": 1.0, "dropout": 0.2}
+    prunes = {"prune_percent": 90, "prune_step": 45, "retrain_epochs": 2}
+    seen = run(anpyc_wi_np, strength=0.1, evaluate_every=1, **learns, **prunes)
+    networks, pruned = iter(after_epoch), iter(seen.rounds)
+    size = len(seen.parameters)
+    for reading in seen.trace:
+        if reading["epoch"]:
+            values = next(networks)[:size]
+        else:
+            before = next(pruned)
+            *heads, w1, b1, w2, b2 = before.parameters
+            kept = [weights * m for weights, m in zip((w1, b1, w2, b2), before.new, strict=True)]
+            values = [*heads, *kept]
+        learned = TASKS[: reading["task"] + 1]
+        assert reading["accuracy"] == [accuracy_by_hand(values, task) for task in learned]
+    assert [*networks, *pruned] == []
+    dips = [
+        (seen.trace[place - 1]["accuracy"], reading["accuracy"])
+        for place, reading in enumerate(seen.trace)
+        if not reading["epoch"]
+    ]
+    assert any(before != after for before, after in dips)
 
 
 # Defects of the release
