@@ -70,8 +70,6 @@ def at_least(least: float) -> Callable[[float], bool]:
     return lambda value: math.isfinite(value) and value >= least
 
 
-HEADS = ("multi", "single")
-
 # What is neither 0 nor between these in size is not safe as a 32-bit float, nor is twice as much.
 FLOAT32 = (1e-37, 1e38)
 
@@ -109,7 +107,9 @@ SHARED = {
     ),
     "lr_decay_epochs": Option("epochs between two decays of the learning rate", **POSITIVE),
     "hidden": Option("units of the two hidden layers", **COUNT),
-    "head": Option("one head per task (multi) or one for all (single)", choices=HEADS),
+    "head": Option(
+        "one head per task (multi) or one for all (single)", choices=("multi", "single")
+    ),
     "dropout": Option(
         "share of units dropped in training",
         check=lambda value: 0 <= value <= 1 - 2**-16,  # the share is taken in steps of 2^-16
