@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import io
 import os
 import platform
@@ -74,12 +75,12 @@ def main(
         show: shows and draws the results of all runs; None for accuracies over λ and seeds.
     """
     name = Path(script).stem
-    _usable_streams()
+    usable_streams()
     settings = options.parse(cls, description)
     try:
-        folder = _writable(settings.results_dir / name, "--results-dir")
+        folder = writable(settings.results_dir / name, "--results-dir")
         if settings.tensorboard:
-            _writable(settings.tensorboard, "--tensorboard")
+            writable(settings.tensorboard, "--tensorboard")
         dataset = data.load_mnist(settings.data_dir)
         for warning in data.warnings(dataset):
             print(f"{name}: warning: {warning}", file=sys.stderr)
@@ -102,7 +103,7 @@ def main(
     sys.exit(2)
 
 
-def _usable_streams() -> None:
+def usable_streams() -> None:
     """Lets a script print where a stream is closed, or its encoding has no λ."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -112,7 +113,7 @@ def _usable_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _writable(folder: Path, flag: str) -> Path:
+def writable(folder: Path, flag: str) -> Path:
     """Makes the folder of a flag, and tries to write there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -194,6 +195,54 @@ def set_up_device(wanted: str) -> str:
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
 
 
+@functools.cache
+def _identities(settings: Any, checksum: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns all that changes a run's numbers beside λ and seed, and the same for the defaults.
+
+    Args:
+        settings: of a script.
+        checksum: of the data set.
+    """
+    identity = {**settings.identity(), "data": checksum}
+    return identity, {**type(settings)().identity(), "data": data.SHIPPED_CHECKSUM}
+
+
+def files_of(
+    name: str,
+    folder: Path,
+    settings: Any,
+    strength: float | None,
+    seed: int,
+    checksum: str = data.SHIPPED_CHECKSUM,
+    code: str = "",
+) -> results.RunFiles:
+    """Returns the files of one run.
+
+    Args:
+        name: of the script.
+        folder: of its results.
+        settings: of the script; their lists of λ and seeds are not used.
+        strength: λ; None where the script has none.
+        seed: of the run.
+        checksum: of the data set.
+        code: `results.code_digest` of the script.
+    """
+    identity, default = _identities(settings, checksum)
+    stem = results.run_name(strength, seed) + results.settings_hash(identity, default)
+    own, usual = (
+        {key: value for key, value in one.items() if key != "as_released"}
+        for one in (identity, default)
+    )
+    label = {
+        "script": name,
+        "settings": own,
+        "as_released": list(settings.as_released),
+        "lambda": strength,
+        "seed": seed,
+    }
+    return results.RunFiles(folder, stem, label, usual, code=code)
+
+
 class Grid:
     """The runs of one command: every λ with every seed.
 
@@ -214,28 +263,11 @@ class Grid:
         """
         self.name, self.folder, self.settings, self.code = name, folder, settings, code
         self._dataset = dataset
-        identity = {**settings.identity(), "data": dataset.checksum}
-        default = {**type(settings)().identity(), "data": data.SHIPPED_CHECKSUM}
-        self.suffix = results.settings_hash(identity, default)
-        del identity["as_released"], default["as_released"]
-        self._identity, self._default = identity, default
+        self.suffix = results.settings_hash(*_identities(settings, dataset.checksum))
         strengths = getattr(settings, "strength", (None,))
         self._runs = [(strength, seed) for strength in strengths for seed in settings.seeds]
         self._files = [
-            results.RunFiles(
-                folder,
-                results.run_name(strength, seed) + self.suffix,
-                {
-                    "script": name,
-                    "settings": identity,
-                    "as_released": list(settings.as_released),
-                    "lambda": strength,
-                    "seed": seed,
-                },
-                default,
-                code=code,
-            )
-            for strength, seed in self._runs
+            files_of(name, folder, settings, *run, dataset.checksum, code) for run in self._runs
         ]
 
     def run(self, run: Run, show: report.Report) -> int:
@@ -314,15 +346,17 @@ class Grid:
     def _show_settings(self, display: progresses.Display) -> None:
         """Shows what differs from the script's defaults, and the rest in columns."""
         now, before = self.settings, type(self.settings)()
+        numbers_depend_on = self._files[0].label["settings"]
         changed: list[str] = []
         kept: list[str] = []
         for name, known in options.options_of(type(now)).items():
-            if name in self._identity:
+            if name in numbers_depend_on:
                 value = getattr(now, name)
                 text = f"{options.flag(name, known)} {options.shown(value)}"
                 (kept if value == getattr(before, name) else changed).append(text)
-        data_set = f"data {self._identity['data'][:8]}"
-        is_usual = self._identity["data"] == self._default["data"]
+        checksum = numbers_depend_on["data"]
+        data_set = f"data {checksum[:8]}"
+        is_usual = checksum == data.SHIPPED_CHECKSUM
         (kept if is_usual else changed).append(data_set)
         display.say(f"  not the defaults: {', '.join(changed) or 'nothing'}")
         display.say(f"  as released: {' '.join(now.as_released) or 'nothing'}")

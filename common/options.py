@@ -151,6 +151,7 @@ SHARED = {
         "repeat the defects of the authors' release, all that are listed below or those named"
     ),
     "fresh": Option("discard stored results and checkpoints of these runs, and start again"),
+    "no_figures": Option("draw no figures"),
     "tensorboard": Option("also write TensorBoard logs to this folder"),
 }
 
@@ -175,8 +176,8 @@ DEFECTS = {
 
 # What does not change the numbers of a run, or has a place of its own in its result.
 _NOT_IDENTITY = (
-    *("strength", "seeds", "data_dir", "results_dir", "device", "fresh", "tensorboard"),
-    "plot_only",
+    *("strength", "seeds", "data_dir", "results_dir", "device", "fresh", "no_figures"),
+    *("tensorboard", "plot_only"),
 )
 
 
@@ -196,6 +197,7 @@ class Settings:
     device: str = "auto"
     as_released: tuple[str, ...] = ()
     fresh: bool = False
+    no_figures: bool = False
     tensorboard: Path | None = None
 
     DEFECTS: ClassVar[tuple[str, ...]] = ()
@@ -282,7 +284,9 @@ def flag(name: str, known: Option) -> str:
     return known.flag or "--" + name.replace("_", "-")
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
     def error(self, message: str) -> NoReturn:
         """Ends with one line, without the usage."""
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see --help)\n")
@@ -297,7 +301,7 @@ def parse(cls: type[Settings], description: str, arguments: Sequence[str] | None
         arguments: None for those of the process.
     """
     defects = "".join(f"\n  {defect:5}{DEFECTS[defect]}" for defect in cls.DEFECTS)
-    parser = _Parser(
+    parser = Parser(
         description=description,
         epilog=defects and f"defects of the release (--as-released):{defects}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,7 +19,7 @@ Report: TypeAlias = Callable[
 ]
 
 
-def choose_strength(finished: Sequence[dict[str, Any]], by_test: bool = False) -> float | None:
+def choose_strength(finished: Sequence[Mapping[str, Any]], by_test: bool = False) -> float | None:
     """Returns the λ with the highest accuracy after the last task, mean over tasks and seeds.
 
     Args:
@@ -101,7 +101,7 @@ def accuracy_report(
         display.say(f"  {advice}")
 
     chosen = [r for r in finished if r["lambda"] == best and r["status"] == "finished"]
-    if not chosen:
+    if settings.no_figures or not chosen:
         return
     stem = folder / ((f"lambda{results.number(best)}" if best is not None else "result") + suffix)
     title = name if best is None else f"{name}, λ {results.number(best)}"

@@ -88,6 +88,7 @@ NOT_IN_IDENTITY = {
     "results_dir",
     "device",
     "fresh",
+    "no_figures",
     "tensorboard",
     "plot_only",
 }
