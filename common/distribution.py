@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from common import consolidation, metrics, plots
 from common import progress as progresses
+from common.canvas import Drawing
 
 AUTHORS = Path(__file__).resolve().parents[1] / "results" / "authors.json"
 STAGES = ("before", "after")
@@ -137,16 +138,12 @@ def table(
     return header, rows
 
 
-def draw(results: Sequence[Mapping[str, Any]], published: Published, stem: Path) -> list[Path]:
-    """Draws all figures from stored results; histograms are summed over the seeds.
+def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list[Drawing]:
+    """Returns all figures of stored results; histograms are summed over the seeds.
 
     Args:
         results: as for `statistics`; "path" holds percent and accuracies along the pruning path.
         published: as for `table`.
-        stem: of the figures' names.
-
-    Returns:
-        Their paths.
     """
     names = list(results[0]["importance"]["before"])
 
@@ -159,52 +156,53 @@ def draw(results: Sequence[Mapping[str, Any]], published: Published, stem: Path)
         return grid, plots.gaussian_density(counts(stage, name, "unit"), UNIT_EDGES, grid)
 
     sizes = {stage: summed([result["importance"][stage] for result in results]) for stage in STAGES}
-
-    def path(figure: str) -> Path:
-        return stem.with_name(f"{stem.name}.{figure}.png")
-
     of = f"{len(results)} seeds" if len(results) > 1 else f"seed {results[0]['seed']}"
     title = f"Importance of the trunk's weights after task 0, {of}"
     before = f"{title}, before pruning"
     stages = {f"{stage} pruning": stage for stage in STAGES}
-    paths = [
-        plots.density({name: density("before", name) for name in names}, path("density"), before),
-        plots.log_histogram(
-            {name: sizes["before"][name] for name in names}, path("histogram"), before
+    found = [
+        Drawing(
+            "density",
+            plots.density,
+            before,
+            {"values": {name: density("before", name) for name in names}},
         ),
+        Drawing("histogram", plots.log_histogram, before, {"histograms": sizes["before"]}),
     ]
     for name in names:
         densities = {label: density(stage, name) for label, stage in stages.items()}
         histograms = {label: sizes[stage][name] for label, stage in stages.items()}
         of_measure = f"{name}: {title}"
-        paths.append(plots.density(densities, path(f"density_{name}"), of_measure))
-        paths.append(plots.log_histogram(histograms, path(f"histogram_{name}"), of_measure))
+        found += [
+            Drawing(f"density_{name}", plots.density, of_measure, {"values": densities}),
+            Drawing(
+                f"histogram_{name}", plots.log_histogram, of_measure, {"histograms": histograms}
+            ),
+        ]
     for kind, theirs in published.items():
         ours = statistics(results, kind)
-        paths.append(
-            plots.bars(
-                {
-                    name: {label: ours[name][k][0] for k, label in enumerate(stages)}
-                    for name in names
-                },
-                {
-                    name: {label: ours[name][k][1] for k, label in enumerate(stages)}
-                    for name in names
-                },
-                path(kind),
-                f"{kind.capitalize()} of the importance, {of}",
-                kind.capitalize(),
-                reference={name: dict(zip(stages, theirs[name], strict=True)) for name in names},
-                log_y=True,
-            )
+        means, stds = (
+            {name: {label: ours[name][k][part] for k, label in enumerate(stages)} for name in names}
+            for part in (0, 1)
+        )
+        arguments = {
+            "groups": means,
+            "errors": stds,
+            "ylabel": kind.capitalize(),
+            "reference": {name: dict(zip(stages, theirs[name], strict=True)) for name in names},
+            "log_y": True,
+        }
+        found.append(
+            Drawing(kind, plots.bars, f"{kind.capitalize()} of the importance, {of}", arguments)
         )
     percents = [step["percent"] for step in results[0]["path"]]
     curves = {
         label: [[step[key] for step in result["path"]] for result in results]
         for label, key in (("test", "accuracy"), ("validation", "validation_accuracy"))
     }
-    paths.append(plots.pruning_path(percents, curves, path("path"), f"Pruning path, {of}"))
-    return paths
+    arguments = {"percents": percents, "curves": curves}
+    found.append(Drawing("path", plots.pruning_path, f"Pruning path, {of}", arguments))
+    return found
 
 
 def report(
@@ -217,19 +215,20 @@ def report(
     """Prints the statistics over the seeds beside the authors', and draws the figures.
 
     Args:
-        settings: not used.
+        settings: of the script.
         finished: results of the runs, as for `statistics`; those that diverged are left out.
         folder: of the figures.
         suffix: of the figures' names.
         display: shows the table and the paths.
     """
-    del settings
     good = [result for result in finished if result["status"] == "finished"]
     if good:
         published = authors()
         header, rows = table(good, published)
         display.table("mean ± sample std over the seeds (authors: population std)", header, rows)
-        for path in draw(good, published, folder / f"distribution{suffix}"):
+        for drawing in [] if settings.no_figures else drawings(good, published):
+            path = folder / f"distribution{suffix}.{drawing.name}.png"
+            drawing.write(path)
             display.say(f"  {path}")
 
 

@@ -286,6 +286,16 @@ def test_run_ends_well_and_names_what_it_wrote(first_run: FirstRun) -> None:
     assert unfinished(first_run.folder) == []
 
 
+@pytest.mark.parametrize("script", ["finetune", "cal_importance_distribution"])
+def test_no_figures_are_drawn_where_none_are_wanted(
+    script: str, call_script: Run, tmp_path: Path
+) -> None:
+    ended = call_script(script, "--results-dir", tmp_path, "--no-figures")
+    assert (ended.status, ended.err) == (0, "")
+    assert len(list(tmp_path.rglob("*.json"))) == 1
+    assert list(tmp_path.rglob("*.png")) == []
+
+
 def documented_fields() -> dict[str, str]:
     """Return the fields of a result that the docstring of common/results.py names."""
     pattern = r"^    (\w+(?:, \w+)*)  +(.+(?:\n {20}.*)*)"

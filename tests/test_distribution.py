@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 import cal_importance_distribution as script
-from common import distribution, importance, metrics, plots, training
+from common import canvas, distribution, importance, metrics, plots, training
 from common.network import MLP
 from tests import oracles
 from tests.conftest import ROOT
@@ -223,32 +223,19 @@ def test_table_of_one_seed_has_no_deviation_of_ours() -> None:
     assert not any("±" in cell for row in rows for cell in row[1:3])
 
 
-def test_figures_are_drawn_from_the_numbers_in_the_results(tmp_path: Path, monkeypatch) -> None:
-    drawn: dict[str, tuple[Any, ...]] = {}
-
-    def recorder(name: str) -> Callable[..., Path]:
-        def draw(*arguments: Any, **more: Any) -> Path:
-            (path,) = (a for a in arguments if isinstance(a, Path))
-            drawn[path.name] = (name, arguments, more)
-            return path
-
-        return draw
-
-    for name in ("density", "log_histogram", "bars", "pruning_path"):
-        monkeypatch.setattr(plots, name, recorder(name))
-    paths = distribution.draw(MADE_UP, PUBLISHED, tmp_path / "stem")
-    assert [path.name for path in paths] == list(drawn)
-    assert {path.parent for path in paths} == {tmp_path}
-    assert len(drawn) == 2 + 2 * 2 + 2 + 1
+def test_figures_are_drawn_from_the_numbers_in_the_results() -> None:
+    drawings = distribution.drawings(MADE_UP, PUBLISHED)
+    drawn = {drawing.name: drawing.arguments for drawing in drawings}
+    assert len(drawn) == len(drawings) == 2 + 2 * 2 + 2 + 1
 
     for kind in ("kurtosis", "skewness"):
-        _, (heights, errors, *_), more = drawn[f"stem.{kind}.png"]
+        heights, errors, reference = (drawn[kind][n] for n in ("groups", "errors", "reference"))
         for name in "AB":
             for k, stage in enumerate(distribution.STAGES):
                 values, label = of(kind, stage, name), f"{stage} pruning"
                 assert heights[name][label] == pytest.approx(np.mean(values))
                 assert errors[name][label] == pytest.approx(np.std(values, ddof=1))
-                assert more["reference"][name][label] == PUBLISHED[kind][name][k]
+                assert reference[name][label] == PUBLISHED[kind][name][k]
 
     def check_histogram(histogram: plots.Histogram, stage: str, name: str) -> None:
         expected = np.sum(of("decades", stage, name), axis=0)
@@ -265,25 +252,26 @@ def test_figures_are_drawn_from_the_numbers_in_the_results(tmp_path: Path, monke
         assert np.sum(height) * (grid[1] - grid[0]) == pytest.approx(1, abs=1e-3)
 
     for name in "AB":
-        check_density(drawn["stem.density.png"][1][0][name], "before", name)
-        check_histogram(drawn["stem.histogram.png"][1][0][name], "before", name)
+        check_density(drawn["density"]["values"][name], "before", name)
+        check_histogram(drawn["histogram"]["histograms"][name], "before", name)
         for stage in distribution.STAGES:
             label = f"{stage} pruning"
-            check_density(drawn[f"stem.density_{name}.png"][1][0][label], stage, name)
-            check_histogram(drawn[f"stem.histogram_{name}.png"][1][0][label], stage, name)
+            check_density(drawn[f"density_{name}"]["values"][label], stage, name)
+            check_histogram(drawn[f"histogram_{name}"]["histograms"][label], stage, name)
 
-    _, (percents, curves, *_), _ = drawn["stem.path.png"]
-    assert list(percents) == [0, 5, 10]
+    assert list(drawn["path"]["percents"]) == [0, 5, 10]
     for label, key in (("test", "accuracy"), ("validation", "validation_accuracy")):
-        assert curves[label] == [[step[key] for step in result["path"]] for result in MADE_UP]
+        expected = [[step[key] for step in result["path"]] for result in MADE_UP]
+        assert drawn["path"]["curves"][label] == expected
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_figures_are_written(seeds: int, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(plots, "DPI", 40)
-    paths = distribution.draw(MADE_UP[:seeds], PUBLISHED, tmp_path / "stem")
-    assert sorted(paths) == sorted(tmp_path.iterdir())
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    monkeypatch.setattr(canvas, "DPI", 40)
+    for drawing in distribution.drawings(MADE_UP[:seeds], PUBLISHED):
+        path = tmp_path / drawing.name
+        drawing.write(path)
+        assert canvas.stamped(path) == drawing.digest
 
 
 # The script's run
@@ -511,7 +499,7 @@ def command(tiny_arguments, monkeypatch) -> Callable[..., Ended]:
         flags = [*tiny_arguments["cal_importance_distribution"], "--results-dir", str(folder)]
         name = ROOT / "cal_importance_distribution.py"
         monkeypatch.setattr(sys, "argv", [str(name), *flags, *map(str, arguments)])
-        monkeypatch.setattr(plots, "DPI", 40)
+        monkeypatch.setattr(canvas, "DPI", 40)
         out, err = io.StringIO(), io.StringIO()
         with (
             contextlib.redirect_stdout(out),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from common import plots
+from common import canvas, plots
 
 GENERATOR = np.random.default_rng(0)
 
@@ -56,13 +56,13 @@ def trace(tasks, epochs, pruned=True):
 def figures(monkeypatch):
     """Return the list to which every figure goes that is drawn, laid out as in its file."""
     kept = []
-    save = plots._save
+    save = canvas.save
 
     def keep(figure, path):
         kept.append(figure)
         return save(figure, path)
 
-    monkeypatch.setattr(plots, "_save", keep)
+    monkeypatch.setattr(canvas, "save", keep)
     return kept
 
 
@@ -254,10 +254,10 @@ def test_nothing_is_cut_off(path, figures):
     for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
         assert edge.min() == 1.0
     axes = figures[0].axes[0]
-    assert axes.get_window_extent().width > 5 * plots.DPI
+    assert axes.get_window_extent().width > 5 * canvas.DPI
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert [label.replace("\n", " ") for label in labels] == list(curves)
-    assert max(len(line) for label in labels for line in label.split("\n")) <= plots.LABEL_LENGTH
+    assert max(len(line) for label in labels for line in label.split("\n")) <= canvas.LABEL_LENGTH
 
 
 def test_arguments_are_not_modified_and_pictures_are_the_same(path):
@@ -308,7 +308,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(plots.os, "replace", fail)
+    monkeypatch.setattr(canvas.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         plots.accuracy_matrix([[[0.5]]], path, "title")
     assert path.read_bytes() == old
