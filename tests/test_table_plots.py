@@ -1,0 +1,566 @@
+"""Figures of tables: what is drawn are the data's means, deviations and counts, and all is legible.
+
+Numbers are read from the artists of the figure; the digest of the data and its place in the file
+are tested here, too.
+"""
+
+import itertools
+import math
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from common import canvas, plots, table_plots
+from tests.test_plots import trace
+
+GENERATOR = np.random.default_rng(0)
+METHODS = [f"method {k}" for k in range(10)]
+LONG = "a long label of a row, with its settings, that says at length what differs in it"
+XLABEL = "Difference of ACC (percentage points)"
+YLABEL = "Test accuracy (%)"
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Return a function that calls another with a path and a title, and returns the figure."""
+    kept = []
+    save = canvas.save
+
+    def keep(figure, path):
+        kept.append(figure)
+        return save(figure, path)
+
+    def draw(function, data, *arguments, **options):
+        path = tmp_path / "figure.png"
+        assert function(data, path, "A title", *arguments, **options) == path
+        assert [file.name for file in tmp_path.iterdir()] == [path.name]
+        picture = matplotlib.image.imread(path)[..., :3]
+        assert all(edge.min() == 1 for edge in (picture[0], picture[-1], *picture[:, [0, -1]].T))
+        assert kept[-1].get_suptitle() == "A title"
+        return kept[-1]
+
+    monkeypatch.setattr(canvas, "save", keep)
+    return draw
+
+
+def accuracies(*shape):
+    return GENERATOR.uniform(0.5, 1.0, shape)
+
+
+def legend(figure):
+    """Return the entries of the figure's legend, long ones in one line."""
+    (found,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    return [text.get_text().replace("\n", " ") for text in found.get_texts()]
+
+
+def half_lengths(bars):
+    """Return half the lengths of error bars, NaN where there is none."""
+    ends = [path.vertices for path in bars.get_paths()]
+    return [np.ptp(end, axis=0).max() / 2 for end in ends]
+
+
+def error_bars(axes, label):
+    """Return x, y and half the length of the error bars of a labelled series."""
+    ((line, _, (bars,)),) = [one for one in axes.containers if one.get_label() == label]
+    return (*np.array(line.get_data(), dtype=float), half_lengths(bars))
+
+
+def lines(axes, marker):
+    """Return the lines with something in them that are drawn with a marker."""
+    return [
+        line for line in axes.get_lines() if line.get_marker() == marker and len(line.get_xdata())
+    ]
+
+
+def row_names(axes):
+    return [text.get_text().replace("\n", " ") for text in axes.get_yticklabels()]
+
+
+def places(axes):
+    """Return where the rows of a list are."""
+    return axes.get_yticks()
+
+
+def std(values):
+    return 100 * np.std(values, ddof=1) if len(values) > 1 else math.nan
+
+
+def dots(axes, label):
+    """Return the values of the seeds of every row of a list, sorted by row."""
+    (found,) = [line for line in axes.get_lines() if line.get_label() == label]
+    rows = np.abs(found.get_ydata()[:, None] - places(axes)).argmin(axis=1)
+    return [found.get_xdata()[rows == row].tolist() for row in range(len(places(axes)))]
+
+
+@pytest.mark.parametrize(("seeds", "tasks"), [(1, 1), (3, 1), (3, 10), (1, 50), (5, 50)])
+def test_final_accuracy(drawn, seeds, tasks):
+    rows = {method: accuracies(seeds, tasks) for method in METHODS}
+    figure = drawn(table_plots.final_accuracy, rows)
+    (axes,) = figure.axes
+    assert legend(figure) == METHODS
+    curves = [line for line in axes.get_lines() if line.get_label() in METHODS]
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in curves}
+    assert len(looks) == len({look[1:] for look in looks}) == len(METHODS)
+    for line, values in zip(curves, rows.values(), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), np.arange(tasks))
+        np.testing.assert_allclose(line.get_ydata(), 100 * values.mean(axis=0))
+    bands = [band.get_paths()[0].vertices[:, 1] for band in axes.collections if tasks > 1]
+    assert len(bands) == (len(METHODS) if min(seeds, tasks) > 1 else 0)
+    for band, values in zip(bands, rows.values(), strict=False):
+        mean, deviation = 100 * values.mean(axis=0), 100 * values.std(axis=0, ddof=1)
+        assert band.min() == pytest.approx((mean - deviation).min())
+        assert band.max() == pytest.approx((mean + deviation).max())
+
+
+def test_over_strengths(drawn):
+    points = {
+        "EWC": {0.1: accuracies(3, 2), 1.0: accuracies(1, 2), 100.0: []},
+        "LwF": {10.0: accuracies(2, 2), 1.0: accuracies(2, 2), 100.0: [], 1000.0: []},
+    }
+    figure = drawn(table_plots.over_strengths, points, chosen={"EWC": 1.0, "LwF": 10.0})
+    assert legend(figure) == ["EWC", "LwF", "chosen λ", "every run diverged"]
+    assert "accuracy" in figure.axes[0].get_ylabel()
+    assert "forgetting" in figure.axes[1].get_ylabel()
+    for measure, axes in enumerate(figure.axes):
+        assert axes.get_xscale() == "log"
+        for label, best in (("EWC", 1.0), ("LwF", 10.0)):
+            finished = sorted(
+                strength for strength in points[label] if len(points[label][strength])
+            )
+            x, y, halves = error_bars(axes, label)
+            np.testing.assert_allclose(x, finished, rtol=0.05)
+            seeds = [points[label][strength][:, measure] for strength in finished]
+            np.testing.assert_allclose(y, [100 * values.mean() for values in seeds])
+            np.testing.assert_allclose(halves, [std(values) for values in seeds])
+            rings = [line for line in axes.get_lines() if line.get_fillstyle() == "none"]
+            ring = x.tolist().index(x[finished.index(best)])
+            assert (x[ring], y[ring]) in [
+                (line.get_xdata()[0], line.get_ydata()[0])
+                for line in rings
+                if len(line.get_xdata())
+            ]
+    accuracy, forgetting = figure.axes
+    assert not lines(forgetting, "x")
+    marks = [
+        (line.get_xdata()[0], line.get_ydata()[0], to_hex(line.get_color()).upper())
+        for line in lines(accuracy, "x")
+    ]
+    first, second = canvas.COLOURS[:2]
+    assert [(x, colour) for x, _, colour in marks] == [
+        (100.0, first), (100.0, second), (1000.0, second)
+    ]  # fmt: skip
+    assert 0 < marks[0][1] < marks[1][1] < 0.2
+
+
+def test_over_strengths_of_many_methods_and_of_diverged_runs_alone(drawn):
+    grid = np.geomspace(0.01, 1e4, 13).tolist()
+    points = {method: {x: accuracies(3, 2).tolist() for x in grid} for method in METHODS}
+    for pairs in points.values():
+        pairs[grid[-1]] = []
+    figure = drawn(table_plots.over_strengths, points)
+    assert legend(figure) == [*METHODS, "every run diverged"]
+    heights = [line.get_ydata()[0] for line in lines(figure.axes[0], "x")]
+    assert len(heights) == 10
+    assert np.diff(heights).min() > 0.03
+    low, high = figure.axes[0].get_ylim()
+    lowest = min(error_bars(figure.axes[0], method)[1].min() for method in METHODS)
+    assert (lowest - low) / (high - low) > max(heights) + table_plots.MARK / 2
+
+    figure = drawn(table_plots.over_strengths, {"EWC": {3.0: []}})
+    assert legend(figure) == ["EWC", "every run diverged"]
+    assert figure.axes[0].get_ylim()[1] == 100
+    assert [line.get_xdata()[0] for line in lines(figure.axes[0], "x")] == [3.0]
+
+
+def test_updates(drawn):
+    grid = np.geomspace(0.01, 1e4, 13).tolist()
+    points = {
+        method: {
+            "proximal": {strength: (accuracies(3), 0) for strength in grid},
+            "explicit": {strength: (accuracies(3), 0) for strength in grid[:-3]},
+        }
+        for method in METHODS[:5]
+    }
+    last = points[METHODS[4]]
+    last["explicit"] |= {grid[-3]: (accuracies(2), 1), grid[-2]: ([], 3), grid[-1]: ([], 0)}
+    figure = drawn(table_plots.updates, points)
+    assert [axes.get_title() for axes in figure.axes] == METHODS[:5]
+    assert legend(figure) == ["proximal", "explicit", "explicit: diverged / all runs"]
+    for axes, series in zip(figure.axes, points.values(), strict=True):
+        assert axes.get_ylim() == figure.axes[0].get_ylim()
+        for name, runs in series.items():
+            finished = [strength for strength, (values, _) in runs.items() if len(values)]
+            x, y, halves = error_bars(axes, name)
+            np.testing.assert_allclose(x, finished, rtol=0.05)
+            np.testing.assert_allclose(
+                y, [100 * np.mean(runs[strength][0]) for strength in finished]
+            )
+            np.testing.assert_allclose(halves, [std(runs[strength][0]) for strength in finished])
+    assert not any(lines(axes, "x") for axes in figure.axes[:4])
+    marks = lines(figure.axes[4], "x")
+    assert [line.get_xdata()[0] for line in marks] == grid[-3:-1]
+    assert {line.get_color() for line in marks} == {canvas.COLOURS[1]}
+    assert [text.get_text() for text in figure.axes[4].texts] == ["1/3", "3/3"]
+    assert [text.xy[0] for text in figure.axes[4].texts] == grid[-3:-1]
+
+
+def test_updates_without_a_finished_run(drawn):
+    names = ("proximal", "explicit")
+    points = {"EWC": {name: {1.0: ([], 10), 3.0: ([], 10)} for name in names}}
+    figure = drawn(table_plots.updates, points)
+    (axes,) = figure.axes
+    assert axes.get_ylim()[1] == 100
+    assert axes.get_ylim()[0] < 0
+    heights = [line.get_ydata()[0] for line in lines(axes, "x")]
+    assert heights[0] == heights[1] > heights[2] == heights[3]
+    assert [text.get_text() for text in axes.texts] == ["10/10"] * 4
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("tasks", [3, 50])
+def test_along_training(drawn, seeds, tasks):
+    lengths = dict(zip(METHODS[:6], (1, 2, 3, 4, 5, 6), strict=True))
+    traces = {
+        method: [trace(tasks, epochs, pruned=epochs == 2) for _ in range(seeds)]
+        for method, epochs in lengths.items()
+    }
+    figure = drawn(table_plots.along_training, traces)
+    assert [axes.get_title() for axes in figure.axes] == METHODS[:6]
+    assert legend(figure) == ["task 0", "task 1", "task 2", "pruning round"]
+    for axes, runs, epochs in zip(figure.axes, traces.values(), lengths.values(), strict=True):
+        assert axes.get_xlim() == (0, tasks)
+        assert axes.get_ylim() == figure.axes[0].get_ylim()
+        borders = [line.get_xdata()[0] for line in axes.get_lines() if line.get_color() == "0.75"]
+        assert borders == list(range(1, tasks))
+        curves = [line for line in axes.get_lines() if line.get_label().startswith("task")]
+        assert len(curves) == 3
+        for j, line in enumerate(curves):
+            read = [k for k, reading in enumerate(runs[0]) if reading["task"] >= j]
+            mean = [100 * np.mean([run[k]["accuracy"][j] for run in runs]) for k in read]
+            np.testing.assert_allclose(line.get_ydata(), mean)
+            length = 10 * epochs * (2 if epochs == 2 else 1)  # steps of a task that is pruned
+            for place, k in zip(line.get_xdata(), read, strict=True):
+                task, step = runs[0][k]["task"], runs[0][k]["step"]
+                last = task == tasks - 1
+                begin = task * length
+                width = 10 * epochs if last else length
+                assert place == pytest.approx(task + (step - begin) / width)
+        rounds = [one for one in axes.collections if one.get_label() == "pruning round"]
+        found = [segment[0, 0] for one in rounds for segment in one.get_segments()]
+        expected = [task + 0.5 for task in range(tasks - 1)] if epochs == 2 else []
+        assert found == pytest.approx(expected)
+    (band, *_) = figure.axes[0].collections or [None]
+    assert (band is None) == (seeds == 1)
+    if band:
+        first = np.array([[r["accuracy"][0] for r in run] for run in traces[METHODS[0]]])
+        edge = band.get_paths()[0].vertices[:, 1].max()
+        assert edge == pytest.approx(100 * (first.mean(axis=0) + first.std(axis=0, ddof=1)).max())
+
+
+def test_along_training_of_chosen_tasks(drawn):
+    figure = drawn(table_plots.along_training, {"one": [trace(4, 2)]}, tasks=(1, 3))
+    assert legend(figure) == ["task 1", "task 3", "pruning round"]
+    assert [line.get_xdata()[0] for line in figure.axes[0].get_lines()[:2]] == [1.25, 3.5]
+
+
+def test_differences(drawn):
+    groups = {
+        f"group {k}": {
+            f"row {i}": (seeds.mean(), seeds.std(ddof=1) / 5**0.5, seeds.tolist())
+            for i, seeds in enumerate(GENERATOR.normal(0, 0.05, (5, 5)))
+        }
+        for k in range(10)
+    }
+    groups["group 3"][LONG] = (-0.1, None, [-0.1])
+    groups["group 9"]["means alone"] = (0.05, 0.01, [])
+    figure = drawn(table_plots.differences, groups, XLABEL)
+    (axes,) = figure.axes
+    names = [label for group in groups.values() for label in group]
+    rows = [row for group in groups.values() for row in group.values()]
+    assert row_names(axes) == names
+    assert [text.get_text() for text in axes.texts] == list(groups)
+    assert axes.get_xlabel() == XLABEL
+    x, y, halves = error_bars(axes, "mean, with its standard error")
+    np.testing.assert_allclose(x, [100 * mean for mean, _, _ in rows])
+    np.testing.assert_array_equal(y, places(axes))
+    expected = [math.nan if error is None else 100 * error for _, error, _ in rows]
+    np.testing.assert_allclose(halves, expected)
+    for found, (_, _, seeds) in zip(dots(axes, "difference of one seed"), rows, strict=True):
+        np.testing.assert_allclose(found, 100 * np.array(seeds))
+    assert axes.get_lines()[0].get_xdata() == [0, 0]
+    assert legend(figure) == ["mean, with its standard error", "difference of one seed"]
+
+
+@pytest.mark.parametrize("zero", [True, False])
+def test_bars(drawn, zero):
+    groups = {
+        "first": {"a": [0.912, 0.931, 0.925], "b": [0.88]},
+        "second": {LONG: [0.7512, 0.7513], "diverged": []},
+        "third": {"a": [0.99]},
+    }
+    figure = drawn(table_plots.bars, groups, YLABEL, zero=zero)
+    (axes,) = figure.axes
+    assert row_names(axes) == ["a", "b", LONG, "diverged", "a"]
+    assert [text.get_text() for text in axes.texts] == ["first", "second", "third"]
+    seeds = [values for group in groups.values() for values in group.values()]
+    finished = [0, 1, 2, 4]
+    (container,) = [one for one in axes.containers if one.get_label().startswith("mean")]
+    widths = [bar.get_width() for bar in container]
+    np.testing.assert_allclose(widths, [100 * np.mean(seeds[row]) for row in finished])
+    middles = [bar.get_y() + bar.get_height() / 2 for bar in container]
+    np.testing.assert_allclose(middles, places(axes)[finished])
+    halves = half_lengths(container.errorbar[2][0])
+    np.testing.assert_allclose(halves, [std(seeds[row]) for row in finished])
+    for found, values in zip(dots(axes, "one seed"), seeds, strict=True):
+        np.testing.assert_allclose(found, 100 * np.array(values))
+    (mark,) = lines(axes, "x")
+    assert mark.get_ydata().tolist() == [places(axes)[3]]
+    assert legend(figure) == ["mean, with one standard deviation", "one seed", "every run diverged"]
+    assert axes.get_xlim()[0] == (0 if zero else 70)
+    assert axes.get_xlim()[1] > 99
+    assert axes.get_xlabel() == (YLABEL if zero else f"{YLABEL}; the axis begins at 70 %")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "begin"),
+    [
+        ([0.9731, 0.9752, 0.9793], 97.2),
+        ([0.9], 89.9),
+        ([0.01, 0.9], 0),
+        ([0.5, 0.7, 0.9], 40),
+        ([0.42, 0.58], 30),
+    ],
+)
+def test_bars_begin_at_a_round_number_below_all_that_is_drawn(drawn, seeds, begin):
+    (axes,) = drawn(table_plots.bars, {"": {"a": seeds}}, YLABEL, zero=False).axes
+    assert axes.get_xlim()[0] == pytest.approx(begin)
+    assert axes.get_xlabel() == YLABEL + (f"; the axis begins at {begin:g} %" if begin else "")
+
+
+def test_bars_without_a_finished_run(drawn):
+    figure = drawn(table_plots.bars, {"": {"a": [], "b": []}}, YLABEL, zero=False)
+    (axes,) = figure.axes
+    assert not axes.texts
+    assert lines(axes, "x")[0].get_ydata().tolist() == places(axes).tolist()
+    assert axes.get_xlim()[0] == 0
+
+
+def test_agreement(drawn):
+    pairs = {
+        "a.py": ([0.91, 0.92, 0.96], [0.9, 0.94]),
+        "b.py": (None, [0.8]),
+        LONG: ([0.7], []),
+    }
+    figure = drawn(table_plots.agreement, pairs)
+    (axes,) = figure.axes
+    assert row_names(axes) == list(pairs)
+    columns = [[values or [] for values in column] for column in zip(*pairs.values(), strict=True)]
+    for name, rows, finished in zip(
+        ("release", "this code"), columns, ([0, 2], [0, 1]), strict=True
+    ):
+        x, y, halves = error_bars(axes, f"{name}, mean with one standard deviation")
+        np.testing.assert_allclose(x, [100 * np.mean(rows[row]) for row in finished])
+        np.testing.assert_allclose(halves, [std(rows[row]) for row in finished])
+        assert [np.abs(place - places(axes)).argmin() for place in y] == finished
+        for found, values in zip(dots(axes, f"{name}, one seed"), rows, strict=True):
+            np.testing.assert_allclose(found, 100 * np.array(values))
+    (mark,) = lines(axes, "x")
+    assert [np.abs(place - places(axes)).argmin() for place in mark.get_ydata()] == [2]
+    looks = [(one[0].get_color(), one[0].get_marker()) for one in axes.containers]
+    assert looks == list(zip(canvas.COLOURS[:2], canvas.MARKERS[:2], strict=True))
+
+
+def test_labels_do_not_touch(drawn):
+    groups = {
+        f"a heading, {LONG} {k}": {f"{LONG} {i}": accuracies(2) for i in range(5)}
+        for k in range(10)
+    }
+    figure = drawn(table_plots.bars, groups, LONG + LONG)
+    (axes,) = figure.axes
+    frame = axes.get_window_extent()
+    headings = [text.get_window_extent() for text in axes.texts]
+    assert all(frame.x0 < box.x0 and box.x1 < frame.x1 for box in headings)
+    bands = [patch.get_window_extent() for patch in axes.patches if patch.get_width() == 1]
+    for band, box in zip(bands, headings, strict=True):
+        assert band.y0 < box.y0 - 3 and box.y1 + 3 < band.y1
+    labels = [text.get_window_extent() for text in axes.get_yticklabels()]
+    boxes = sorted([*labels, *headings], key=lambda box: -box.y1)
+    assert len(boxes) == 60
+    assert all(above.y0 > below.y1 for above, below in itertools.pairwise(boxes))
+    assert frame.width > 4 * canvas.DPI
+
+    points = {f"{LONG} {k}": {"proximal": {0.01: ([0.9], 0), 1e4: ([], 3)}} for k in range(5)}
+    panels = drawn(table_plots.updates, points).axes
+    titles = [axes.title.get_window_extent() for axes in panels]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(titles[:3]))
+    for axes in panels:
+        frame = axes.get_window_extent()
+        assert all(text.get_window_extent().x1 < frame.x1 for text in axes.texts)
+        ticks = [text.get_window_extent() for text in axes.get_xticklabels()]
+        assert all(left.x1 + 12 < right.x0 for left, right in itertools.pairwise(ticks))
+
+
+@pytest.mark.parametrize("finals", [[0.95], [0.95, 0.96, 0.98]])
+def test_average_accuracy_with_levels(drawn, finals):
+    curves = {"a": accuracies(2, 3)}
+    figure = drawn(plots.average_accuracy, curves, levels={"joint": finals})
+    (axes,) = figure.axes
+    assert legend(figure) == ["a", "joint"]
+    (level,) = [line for line in axes.get_lines() if line.get_label() == "joint"]
+    assert level.get_linestyle() == "--"
+    assert level.get_color() != axes.get_lines()[0].get_color()
+    np.testing.assert_allclose(level.get_ydata(), 2 * [100 * np.mean(finals)])
+    bands = [(patch.get_y(), patch.get_height()) for patch in axes.patches]
+    assert len(bands) == (len(finals) > 1)
+    for low, height in bands:
+        assert low == pytest.approx(100 * np.mean(finals) - std(finals))
+        assert height == pytest.approx(2 * std(finals))
+    with pytest.raises(ValueError, match="expected curves"):
+        drawn(plots.average_accuracy, curves, levels={"joint": []})
+
+
+PAIR = {1.0: [(0.9, 0.1)]}
+
+
+@pytest.mark.parametrize(
+    ("function", "data", "options"),
+    [
+        (table_plots.final_accuracy, {}, {}),
+        (table_plots.final_accuracy, {"a": []}, {}),
+        (table_plots.final_accuracy, {"a": [[0.9], [0.9, 0.8]]}, {}),
+        (table_plots.final_accuracy, {"a": [[0.9]], "b": [[0.9, 0.8]]}, {}),
+        (table_plots.over_strengths, {}, {}),
+        (table_plots.over_strengths, {"a": {}}, {}),
+        (table_plots.over_strengths, {"a": {0.0: [(0.9, 0.1)]}}, {}),
+        (table_plots.over_strengths, {"a": PAIR}, {"chosen": {"a": 2.0}}),
+        (table_plots.over_strengths, {"a": PAIR}, {"chosen": {"b": 1.0}}),
+        (table_plots.over_strengths, {"a": {1.0: []}}, {"chosen": {"a": 1.0}}),
+        (table_plots.updates, {}, {}),
+        (table_plots.updates, {"a": {"proximal": {}}}, {}),
+        (table_plots.updates, {"a": {"proximal": {-1.0: ([0.9], 0)}}}, {}),
+        (table_plots.along_training, {}, {}),
+        (table_plots.along_training, {"a": []}, {}),
+        (table_plots.along_training, {"a": [[]]}, {}),
+        (table_plots.along_training, {"a": [trace(2, 1)]}, {}),
+        (table_plots.along_training, {"a": [trace(2, 1)]}, {"tasks": ()}),
+        (table_plots.along_training, {"a": [trace(3, 1), trace(3, 2)]}, {}),
+        (table_plots.differences, {}, {"xlabel": XLABEL}),
+        (table_plots.differences, {"a": {}}, {"xlabel": XLABEL}),
+        (table_plots.bars, {"a": {}}, {"ylabel": YLABEL}),
+        (table_plots.bars, {}, {"ylabel": YLABEL, "zero": False}),
+        (table_plots.agreement, {}, {}),
+    ],
+)
+def test_no_or_bad_data(tmp_path, function, data, options):
+    with pytest.raises(ValueError, match=r"nothing to draw|^expected"):
+        function(data, tmp_path / "figure.png", "A title", **options)
+    assert not any(tmp_path.iterdir())
+
+
+# What a figure was drawn from
+
+DATA = {"a": {0.1: [(0.9, None)], 3.0: []}, "b": np.array([0.25, math.nan]), "zero": False}
+
+
+def test_digest_is_of_the_data():
+    digest = canvas.digest("bars", DATA)
+    assert len(digest) == 16
+    assert int(digest, 16) >= 0
+    # The digests of published figures depend on this; another value disowns them all.
+    assert digest == "4193e221c7a24aaa"
+    assert canvas.digest("bars", dict(DATA)) == digest
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        DATA | {"a": {0.1: [(0.90000001, None)], 3.0: []}},
+        DATA | {"a": {0.10000001: [(0.9, None)], 3.0: []}},
+        DATA | {"a": {3.0: [], 0.1: [(0.9, None)]}},
+        DATA | {"a": {0.1: [(None, 0.9)], 3.0: []}},
+        DATA | {"b": [math.nan, 0.25]},
+        DATA | {"b": [0.25, math.inf]},
+        DATA | {"zero": True},
+        DATA | {"more": []},
+        {("c" if key == "b" else key): value for key, value in DATA.items()},
+    ],
+)
+def test_digest_changes_with_the_data(other):
+    assert canvas.digest("bars", other) != canvas.digest("bars", DATA)
+
+
+def test_digest_does_not_change_with_the_last_bits_or_the_type():
+    third = np.float64(1) / 3
+    numbers = [third, 2e-9 * third, -1e12 * third, 1.0, 0.0]
+    expected = canvas.digest("bars", numbers)
+    near = [np.nextafter(x, 1) for x in numbers[:3]]
+    assert near != numbers[:3]
+    for same in (
+        [*near, 1, -0.0],
+        tuple(numbers),
+        np.array(numbers),
+        list(map(np.float64, numbers)),
+    ):
+        assert canvas.digest("bars", same) == expected
+    assert canvas.digest("differences", numbers) != expected
+    assert canvas.digest("bars", np.float32(0.5)) == canvas.digest("bars", 0.5)
+    assert canvas.digest("bars", 1234567891234) != canvas.digest("bars", 1234567891235)
+
+
+def test_digest_of_what_is_no_data():
+    with pytest.raises(TypeError):
+        canvas.digest("bars", {"a": object()})
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Return the path of a small figure."""
+    return plots.average_accuracy({"a": [[0.9, 0.8]]}, tmp_path / "figure.png", "title")
+
+
+def test_stamp(picture):
+    before = matplotlib.image.imread(picture)
+    assert canvas.stamped(picture) is None
+    for text in ("0123456789abcdef", "another: λ", ""):
+        canvas.stamp(picture, text)
+        assert canvas.stamped(picture) == text
+        assert canvas.stamped(str(picture)) == text
+        np.testing.assert_array_equal(matplotlib.image.imread(picture), before)
+        assert (
+            picture.read_bytes().count(b"tEXtdata") + picture.read_bytes().count(b"iTXtdata") == 1
+        )
+        assert b"Matplotlib" in picture.read_bytes()
+        assert [file.name for file in picture.parent.iterdir()] == [picture.name]
+
+
+def test_a_failed_stamp_leaves_the_old_file_and_no_other(picture, monkeypatch):
+    canvas.stamp(picture, "old")
+    old = picture.read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(canvas.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        canvas.stamp(picture, "new")
+    assert picture.read_bytes() == old
+    assert list(picture.parent.iterdir()) == [picture]
+
+
+def test_stamp_of_what_is_no_picture(picture):
+    canvas.stamp(picture, "text")
+    content = picture.read_bytes()
+    for nonsense in (b"", b"no picture", content[:20], content[:60], content[: len(content) // 2]):
+        picture.write_bytes(nonsense)
+        assert canvas.stamped(picture) is None
+        with pytest.raises(OSError):
+            canvas.stamp(picture, "text")
+        assert picture.read_bytes() == nonsense
+        assert list(picture.parent.iterdir()) == [picture]
+    picture.unlink()
+    with pytest.raises(FileNotFoundError):
+        canvas.stamped(picture)
+    with pytest.raises(FileNotFoundError):
+        canvas.stamp(picture, "text")
