@@ -14,7 +14,7 @@ import json
 import math
 import os
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -156,6 +156,23 @@ def series_style(k: int) -> dict[str, Any]:
         "linewidth": 1.5,
         "markersize": 5,
     }
+
+
+def series_styles(labels: Iterable[str], order: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return the style of every label.
+
+    Args:
+        labels: of the series in the figure.
+        order: labels of all series of figures that belong together, so that one of them looks the
+            same in each; empty for this figure alone.
+
+    Raises:
+        ValueError: a label is not in the order.
+
+    """
+    labels = list(labels)
+    order = list(order) or labels
+    return {label: series_style(order.index(label)) for label in labels}
 
 
 def sequence_colours(tasks: int) -> list[tuple[float, ...]]:

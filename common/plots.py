@@ -128,6 +128,7 @@ def average_accuracy(
     path: canvas.PathLike,
     title: str,
     levels: Mapping[str, Sequence[float]] | None = None,
+    order: Sequence[str] = (),
 ) -> Path:
     """Draw ACC after each task, one line per label.
 
@@ -137,24 +138,26 @@ def average_accuracy(
         title: the figure's title.
         levels: per label and seed the final ACC of a method that learns all tasks at once; a
             dashed line across the figure.
+        order: as for `canvas.series_styles`.
 
     """
     canvas.require(curves)
+    levels = levels or {}
+    styles = canvas.series_styles((*curves, *levels), order)
     figure = canvas.figure(title, 8.5, 5.0)
     axes = canvas.axes(
         figure, "After training on task", "Test accuracy, mean of the tasks so far (%)"
     )
     longest = 0
-    for k, (label, seeds) in enumerate(curves.items()):
+    for label, seeds in curves.items():
         percent = canvas.percent(seeds)
         tasks = percent.shape[1]
         longest = max(longest, tasks)
         every = math.ceil(tasks / canvas.MARKERS_PER_LINE)
-        style = canvas.series_style(k)
-        canvas.line(axes, np.arange(tasks), percent, label=label, markevery=every, **style)
-    for k, (label, finals) in enumerate((levels or {}).items(), start=len(curves)):
+        canvas.line(axes, np.arange(tasks), percent, label=label, markevery=every, **styles[label])
+    for label, finals in levels.items():
         values = canvas.percent(finals)
-        colour, mean, std = canvas.series_style(k)["color"], values.mean(), canvas.spread(values)
+        colour, mean, std = styles[label]["color"], values.mean(), canvas.spread(values)
         axes.axhline(mean, label=label, color=colour, linestyle="--", linewidth=1.5)
         if values.size > 1:
             axes.axhspan(mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)

@@ -34,7 +34,8 @@ def choose_strength(finished: Sequence[Mapping[str, Any]], by_test: bool = False
     for strength in dict.fromkeys(result["lambda"] for result in finished):
         of = [result for result in finished if result["lambda"] == strength]
         if all(result["status"] == "finished" for result in of):
-            means[strength] = np.mean([result[key][-1] for result in of])
+            # Without its last bits: equal accuracies in another order have the same mean.
+            means[strength] = round(float(np.mean([result[key][-1] for result in of])), 12)
     return max(means, key=lambda strength: means[strength]) if means else None
 
 

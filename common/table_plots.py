@@ -33,7 +33,10 @@ DIVERGED = "every run diverged"
 
 
 def final_accuracy(
-    rows: Mapping[str, Sequence[npt.ArrayLike]], path: canvas.PathLike, title: str
+    rows: Mapping[str, Sequence[npt.ArrayLike]],
+    path: canvas.PathLike,
+    title: str,
+    order: Sequence[str] = (),
 ) -> Path:
     """Draw the accuracy on each task after the last one, one line per method.
 
@@ -41,9 +44,11 @@ def final_accuracy(
         rows: per label (a method) and seed the accuracies [T], of as many tasks for every label.
         path: the PNG file to write.
         title: the figure's title.
+        order: as for `canvas.series_styles`.
 
     """
     canvas.require(rows)
+    styles = canvas.series_styles(rows, order)
     percents = [canvas.percent(seeds) for seeds in rows.values()]
     tasks = percents[0].shape[1]
     if any(seeds.shape[1] != tasks for seeds in percents):
@@ -52,7 +57,7 @@ def final_accuracy(
     ylabel = "Test accuracy after the last task (%)"
     axes = canvas.axes(figure, "Task, in the order of learning", ylabel)
     for k, (label, seeds) in enumerate(zip(rows, percents, strict=True)):
-        style = {**canvas.series_style(k), "markevery": _sparse_markers(k, tasks)}
+        style = {**styles[label], "markevery": _sparse_markers(k, tasks)}
         canvas.line(axes, np.arange(tasks), seeds, label=label, **style)
     canvas.task_axis(axes, tasks)
     canvas.legend(figure, axes)
@@ -64,6 +69,7 @@ def over_strengths(
     path: canvas.PathLike,
     title: str,
     chosen: Mapping[str, float] | None = None,
+    order: Sequence[str] = (),
 ) -> Path:
     """Draw validation accuracy and forgetting over the consolidation strength λ, per method.
 
@@ -73,9 +79,11 @@ def over_strengths(
         path: the PNG file to write.
         title: the figure's title.
         chosen: per label the chosen λ, one at which a run finished.
+        order: as for `canvas.series_styles`.
 
     """
     canvas.require(points)
+    styles = canvas.series_styles(points, order)
     chosen = chosen or {}
     if not all(len(points.get(label, {}).get(best, ())) for label, best in chosen.items()):
         raise ValueError("expected a finished run at every chosen λ")
@@ -94,8 +102,7 @@ def over_strengths(
         _strength_axis(axes, strengths)
         for k, (label, pairs) in enumerate(points.items()):
             curve = {strength: [pair[measure] for pair in pairs[strength]] for strength in pairs}
-            aside = _aside(k, len(points), strengths)
-            style = canvas.series_style(k)
+            aside, style = _aside(k, len(points), strengths), styles[label]
             _strength_line(axes, curve, aside, label=label, **style)
             if label in chosen:
                 mean = 100 * np.mean(curve[chosen[label]])
@@ -106,18 +113,17 @@ def over_strengths(
 
     # Methods that diverge at the same λ stand one above the other.
     heights = dict.fromkeys(strengths, 0.0)
-    for k, pairs in enumerate(points.values()):
+    for label, pairs in points.items():
         for strength in pairs:
             if len(pairs[strength]):
                 continue
-            style = canvas.series_style(k)
             height = heights[strength] + MARK / 2
             heights[strength] += MARK
-            colour = style["color"]
+            colour = styles[label]["color"]
             canvas.diverged_marks(panels[0], [strength], [height], color=colour, **cross)
             # There may be more methods than colours: the method's marker stands in the x.
             transform = panels[0].get_xaxis_transform()
-            panels[0].plot([strength], [height], transform=transform, **style)
+            panels[0].plot([strength], [height], transform=transform, **styles[label])
     if any(heights.values()):
         canvas.diverged_marks(panels[0], [], [], color="0.3", label=DIVERGED, **cross)
     _y_limits(panels[:1], max(heights.values()))

@@ -1,0 +1,181 @@
+"""What the figures of a table draw: plain numbers from its stored runs, for `common.table_plots`.
+
+Every function takes a filled table and returns its figures, one for each group of rows unless it
+says otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from common import metrics, plots, table_plots, tables
+from common.canvas import Drawing
+
+
+def curves(filled: tables.Filled) -> list[Drawing]:
+    """ACC after each task, a line a row; joint training has a level."""
+
+    def data(rows: Sequence[tables.FilledRow]) -> dict[str, Any]:
+        lines: dict[str, Any] = {}
+        levels: dict[str, Any] = {}
+        for row, found in _finished(rows):
+            if _is_joint(found[0]):
+                levels[row.row.label] = [one["metrics"]["ACC"] for one in found]
+            else:
+                lines[row.row.label] = [
+                    metrics.average_accuracy_curve(one["accuracy"]) for one in found
+                ]
+        return {"curves": lines, "levels": levels, "order": _order(filled)} if lines else {}
+
+    return _by_group(filled, "curves", plots.average_accuracy, "ACC after each task", data)
+
+
+def final_accuracies(filled: tables.Filled) -> list[Drawing]:
+    """The accuracy on each task after the last one, a line a row."""
+
+    def data(rows: Sequence[tables.FilledRow]) -> dict[str, Any]:
+        found = {row.row.label: [one["accuracy"][-1] for one in of] for row, of in _finished(rows)}
+        return {"rows": found, "order": _order(filled)} if found else {}
+
+    title = "what is remembered of each task"
+    return _by_group(filled, "final", table_plots.final_accuracy, title, data)
+
+
+def strengths(filled: tables.Filled) -> list[Drawing]:
+    """Validation ACC and F over λ, from the runs that chose it."""
+
+    def data(rows: Sequence[tables.FilledRow]) -> dict[str, Any]:
+        points: dict[str, Any] = {}
+        chosen = {}
+        for row in rows:
+            if not row.grid:
+                continue
+            points[row.row.label] = {
+                strength: [
+                    (
+                        metrics.average_accuracy(one["validation_accuracy"]),
+                        metrics.forgetting(one["validation_accuracy"]),
+                    )
+                    for one in row.tuning
+                    if (one["lambda"], one["status"]) == (strength, "finished")
+                ]
+                for strength in row.grid
+            }
+            if row.strengths:
+                chosen[row.row.label] = row.strengths[0]
+        arguments = {"points": points, "chosen": chosen, "order": _order(filled)}
+        return arguments if points else {}
+
+    title = "choice of λ, on the validation set"
+    return _by_group(filled, "strengths", table_plots.over_strengths, title, data)
+
+
+def bars(filled: tables.Filled) -> list[Drawing]:
+    """ACC of every row, all groups in one figure."""
+    column = filled.table.columns[0]
+    data = {
+        group or filled.table.title: {
+            _label(row, column): list(row.values(column).values()) for row in rows
+        }
+        for group, rows in filled.groups().items()
+    }
+    arguments = {"groups": data, "ylabel": "Test accuracy, mean of all tasks (%)", "zero": False}
+    return [Drawing("bars", table_plots.bars, filled.table.title, arguments)]
+
+
+def differences(filled: tables.Filled) -> list[Drawing]:
+    """Paired differences to the reference, all groups in one figure."""
+    column = filled.table.columns[0]
+    data: dict[str, dict[str, Any]] = {}
+    for group, rows in filled.groups().items():
+        for row in rows:
+            reference = filled.reference(row)
+            if reference is None or (found := tables.difference(row, reference, column)) is None:
+                continue
+            each = data.setdefault(group or filled.table.title, {})
+            each[_label(row, column)] = (found.mean, found.std, list(found.values))
+    xlabel = f"{column.title} less that of the reference, paired by seed (percentage points)"
+    arguments = {"groups": data, "xlabel": xlabel}
+    return [Drawing("differences", table_plots.differences, filled.table.title, arguments)]
+
+
+def updates(filled: tables.Filled) -> list[Drawing]:
+    """ACC over λ, a panel a group and a line a row."""
+    data = {
+        group: {
+            row.row.label: {
+                column.strength: (list(row.values(column).values()), row.diverged(column))
+                for column in filled.table.columns
+            }
+            for row in rows
+        }
+        for group, rows in filled.groups().items()
+    }
+    return [Drawing("strengths", table_plots.updates, filled.table.title, {"points": data})]
+
+
+def agreement(filled: tables.Filled) -> list[Drawing]:
+    """ACC of the rows beside that of the release where there is one."""
+    column = filled.table.columns[0]
+    data = {}
+    for row in filled.rows:
+        if row.command is None:
+            continue
+        reference = filled.reference(row)
+        theirs = reference.figure(column) if reference else None
+        ours = list(row.values(column).values())
+        data[_label(row, column)] = (list(theirs.values) if theirs else None, ours)
+    return [Drawing("agreement", table_plots.agreement, filled.table.title, {"pairs": data})]
+
+
+def along_training(filled: tables.Filled) -> list[Drawing]:
+    """The accuracy of the first tasks in the course of training, a panel a row."""
+
+    def data(rows: Sequence[tables.FilledRow]) -> dict[str, Any]:
+        traces = {row.row.label: [one["trace"] for one in of] for row, of in _finished(rows)}
+        return {"traces": traces} if traces else {}
+
+    title = "the first tasks"
+    return _by_group(filled, "trace", table_plots.along_training, title, data)
+
+
+def _order(filled: tables.Filled) -> list[str]:
+    """Returns all labels of a table, so that a method looks the same in all its figures."""
+    return list(dict.fromkeys(row.row.label for row in filled.rows))
+
+
+def _finished(
+    rows: Sequence[tables.FilledRow],
+) -> list[tuple[tables.FilledRow, list[tables.Result]]]:
+    """Returns the rows of which a run finished, with those that did."""
+    found = [(row, [one for one in row.runs if one["status"] == "finished"]) for row in rows]
+    return [(row, finished) for row, finished in found if finished]
+
+
+def _is_joint(result: Mapping[str, Any]) -> bool:
+    return len(result["accuracy"]) < len(result["accuracy"][-1])
+
+
+def _label(row: tables.FilledRow, column: tables.Column) -> str:
+    diverged = row.diverged(column)
+    return row.row.label + (f" ({diverged} of {len(row.runs)} diverged)" if diverged else "")
+
+
+def _by_group(
+    filled: tables.Filled,
+    name: str,
+    draw: Callable[..., Any],
+    title: str,
+    data: Callable[[Sequence[tables.FilledRow]], dict[str, Any]],
+) -> list[Drawing]:
+    groups = filled.groups()
+    found = []
+    for group, rows in groups.items():
+        arguments = data(rows)
+        if arguments:
+            suffix = "-" + re.sub(r"\W+", "-", group.lower()) if len(groups) > 1 else ""
+            of = ", ".join(part for part in (filled.table.title, group.lower()) if part)
+            found.append(Drawing(name + suffix, draw, f"{of}: {title}", arguments))
+    return found

@@ -1,0 +1,259 @@
+"""Commands side by side: processes that do not outlive the one that started them.
+
+`python -m common.jobs SCRIPT ARGUMENT ...` runs a script until it ends, or until its standard input
+does. That is a pipe whose other end the parent holds, so it ends with the parent, however that
+ends.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO
+
+import rich.console
+import rich.progress
+
+from common import options, progress, results, tables
+
+_POLL_SECONDS = 0.1
+_LOOK_SECONDS = 1.0  # between two counts of what is done
+_STOP_SECONDS = 5.0  # to end cleanly after an interruption
+
+
+class Jobs:
+    """Scripts that are running.
+
+    Attributes:
+        running: process and output of each, by what it makes.
+    """
+
+    def __init__(self) -> None:
+        """Starts none."""
+        self.running: dict[tables.Missing, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
+
+    def __enter__(self) -> Jobs:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends what is still running."""
+        self.stop()
+
+    def start(self, key: tables.Missing, command: Sequence[str]) -> None:
+        """Starts a script.
+
+        Args:
+            key: what it makes.
+            command: path of the script, and its arguments.
+        """
+        output = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "common.jobs", *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=options.ROOT,
+            env={**os.environ, **tables.ENVIRONMENT},
+        )
+        self.running[key] = (process, output)
+
+    def ended(self, seconds: float) -> dict[tables.Missing, tuple[int, str]]:
+        """Waits until one ends, and returns those that have: key -> exit status, last line.
+
+        Args:
+            seconds: to wait at most.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            over = [key for key, (one, _) in self.running.items() if one.poll() is not None]
+            if over or time.monotonic() > until:
+                return {key: self._end(key) for key in over}
+            time.sleep(_POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Ends all that are running, as Ctrl-C does; those that take too long at once."""
+        for process, _ in self.running.values():
+            process.send_signal(signal.SIGINT)
+        until = time.monotonic() + _STOP_SECONDS
+        for process, _ in self.running.values():
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+        for key in list(self.running):
+            self._end(key)
+
+    def _end(self, key: tables.Missing) -> tuple[int, str]:
+        process, output = self.running.pop(key)
+        with output:
+            status = process.wait()
+            if process.stdin:
+                process.stdin.close()
+            output.seek(0)
+            lines = output.read().decode(errors="replace").strip().splitlines()
+        return status, lines[-1] if lines else ""
+
+
+def make(
+    all_tables: Sequence[tables.Table], names: Sequence[str], store: tables.Store, at_once: int
+) -> int:
+    """Makes the missing runs of tables, and those that follow from them: of a λ that was chosen.
+
+    Args:
+        all_tables: of which some are made.
+        names: of these.
+        store: where results are, and will be.
+        at_once: commands at a time, one thread each.
+
+    Returns:
+        How many commands failed. A run that diverged has a result, and is no failure.
+
+    Raises:
+        ResultError: a stored file cannot be used.
+    """
+    begun: set[tuple[str, str]] = set()
+    failed = 0
+    with _Overall(store) as shown, Jobs() as jobs:
+        while True:
+            filled = tables.fill(all_tables, names, store)
+            known = tables.missing_runs(filled)
+            shown.plan(filled, known)
+            to_begin = [part for one in known if (part := one.without(begun)).seeds]
+            left = sum(len(one.seeds) for one in to_begin)
+            for one in to_begin:
+                seeds = one.seeds
+                while seeds and len(jobs.running) < at_once:
+                    # Large portions first, for fewer starts; small ones in the end, so that all
+                    # processes end at about the same time.
+                    share = max(1, left // (2 * at_once))
+                    part = dataclasses.replace(one, seeds=seeds[:share])
+                    seeds = seeds[share:]
+                    left -= len(part.seeds)
+                    begun.update(part.runs())
+                    jobs.start(part, part.arguments(store.folder))
+            if not jobs.running:
+                return failed
+            ended: dict[tables.Missing, tuple[int, str]] = {}
+            while not ended:
+                shown.look(jobs.running)
+                ended = jobs.ended(_LOOK_SECONDS)
+            for part, (status, last) in ended.items():
+                failed += status not in (0, 3)
+                shown.ended(part, status, last)
+
+
+class _Overall:
+    """The screen while runs are made: one bar for all on a terminal, and a line a command."""
+
+    def __init__(self, store: tables.Store) -> None:
+        self._store = store
+        self._console = rich.console.Console(highlight=False, soft_wrap=True)
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.TaskProgressColumn(),
+            rich.progress.TimeElapsedColumn(),
+            rich.progress.TextColumn("left"),
+            rich.progress.TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+            speed_estimate_period=3600,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._began = time.monotonic()
+        self._done = self._left = 0.0
+        self._runs = 0
+        self._seen: set[tuple[str, str]] = set()
+
+    def __enter__(self) -> _Overall:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def plan(self, filled: Mapping[str, tables.Filled], known: Sequence[tables.Missing]) -> None:
+        """Takes what is to be done; more of it is known after every choice of λ."""
+        wait = tables.waiting(filled)
+        self._runs = sum(len(one.seeds) for one in known) + sum(len(row.seeds) for row in wait)
+        costs = [len(one.seeds) * tables.cost(one.command.settings) for one in known]
+        costs += [len(row.seeds) * tables.cost(row.command.settings) for row in wait if row.command]
+        self._left = sum(costs)
+        self._show()
+
+    def look(self, parts: Iterable[tables.Missing]) -> None:
+        """Counts the runs that have ended since the last look."""
+        for part in parts:
+            cost = tables.cost(part.command.settings)
+            for run, seed in zip(part.runs(), part.seeds, strict=True):
+                if run not in self._seen and part.path(self._store.folder, seed).exists():
+                    self._seen.add(run)
+                    self._done, self._left = self._done + cost, self._left - cost
+                    self._runs -= 1
+        self._show()
+
+    def _show(self) -> None:
+        text = self._runs_left()
+        self._bar.update(
+            self._task, description=text, total=self._done + self._left, completed=self._done
+        )
+
+    def _runs_left(self) -> str:
+        return "1 run left" if self._runs == 1 else f"{self._runs} runs left"
+
+    def ended(self, part: tables.Missing, status: int, last: str) -> None:
+        """Says how a command ended; of one that failed or diverged also which, and why."""
+        self.look([part])
+        strength = "" if part.strength is None else f", λ {results.number(part.strength)}"
+        seeds = " ".join(map(str, part.seeds))
+        title = f"{part.table}: {part.row.label}{strength}, seeds {seeds}"
+        reasons = [] if status in (0, 3) else [last]
+        if status == 3:
+            stored = [
+                self._store.read(part.table, part.command, part.strength, seed)
+                for seed in part.seeds
+            ]
+            reasons = [one["diverged"] for one in stored if one and one["status"] == "diverged"]
+        how = {0: "done", 3: "diverged"}.get(status, f"failed with status {status}")
+        left = f"; {self._runs_left()}"
+        if self._done and self._runs and not self._console.is_terminal:
+            seconds = (time.monotonic() - self._began) * self._left / self._done
+            left += f", about {progress.duration(seconds)}"
+        self._say(f"{title}: {how}{left}")
+        if reasons:
+            self._say(f"  {part.shell(self._store.folder)}")
+        for reason in reasons:
+            self._say(f"  {reason}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)  # the parent writes nothing, so this returns when the pipe is closed
+    os._exit(1)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs a script as if it had been started from the command line.
+
+    Args:
+        arguments: its path, and its own arguments.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.argv = list(arguments)
+    runpy.run_path(arguments[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

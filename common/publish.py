@@ -1,0 +1,432 @@
+"""What is published of filled tables: Markdown, CSV files, figures, blocks of other documents.
+
+All of it is a function of the stored runs. `write` brings a folder up to date, `check` says what is
+not. A figure counts as the same where the data that it draws are, by a digest in the PNG.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from common import canvas, results, tables
+
+PYTHON = ".venv/bin/python"  # as the README has it
+_BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_CELL = re.compile(r"\{([^{}]+)\}")
+
+
+def shown(figure: tables.Figure | None, column: tables.Column, diverged: int = 0) -> str:
+    """Returns mean ± std (n), with the number of runs that diverged."""
+    also = f"{diverged} diverged"
+    if figure is None:
+        return also if diverged else "-"
+    count = f"{figure.n}; {also}" if diverged else f"{figure.n}"
+    return f"{plus_minus(figure, column)} ({count})"
+
+
+def plus_minus(figure: tables.Figure, column: tables.Column, sign: str = "") -> str:
+    """Returns mean ± std."""
+
+    def text(value: float, sign: str) -> str:
+        # First the last bits, which differ between processors, then the rest; + 0.0 for no "-0".
+        rounded = round(round(column.scale * value, tables.MOST_DIGITS), column.digits) + 0.0
+        return f"{rounded:{sign}.{column.digits}f}".replace("-", "−")
+
+    mean = text(figure.mean, sign)
+    return mean if figure.std is None else f"{mean} ± {text(figure.std, '')}"
+
+
+def cells(filled: tables.Filled, row: tables.FilledRow) -> dict[str, str]:
+    """Returns the cells of a row, by the heads of the columns."""
+    table, reference = filled.table, filled.reference(row)
+    by_head = {"": row.row.label}
+    if _chooses(filled):
+        by_head["λ"] = _strength(row)
+    if table.epochs:
+        by_head["epochs in all"] = "-" if row.epochs is None else f"{row.epochs:g}"
+    for column in table.columns:
+        text = shown(row.figure(column), column, row.diverged(column))
+        if reference is not None and reference.command is None:
+            text += _apart(row.figure(column), reference.figure(column), column)
+        by_head[column.title] = text
+    if any((other := filled.reference(one)) and other.command for one in filled.rows):
+        by_head["difference"] = _difference(filled, row)
+    return by_head
+
+
+def _apart(ours: tables.Figure | None, theirs: tables.Figure | None, column: tables.Column) -> str:
+    """Returns how far a figure is from other people's, in standard errors; bold if it differs."""
+    error = tables.standard_error(ours, theirs) if ours and theirs else None
+    if not (ours and theirs and error):
+        return ""
+    text = f"{abs(ours.mean - theirs.mean) / error:.1f} SE apart"
+    return f", **{text}**" if tables.differs(ours, theirs, column) else f", {text}"
+
+
+def _chooses(filled: tables.Filled) -> bool:
+    """Whether rows have one λ each."""
+    return any(len(row.strengths) == 1 and row.strengths != (None,) for row in filled.rows)
+
+
+def _strength(row: tables.FilledRow) -> str:
+    if row.grid and not row.strengths:
+        return "every one diverged"
+    if len(row.strengths) != 1 or (strength := row.strengths[0]) is None:
+        return "-"
+    return results.number(strength) + (" (edge)" if row.edge else "")
+
+
+def _difference(filled: tables.Filled, row: tables.FilledRow) -> str:
+    reference, column = filled.reference(row), filled.table.columns[0]
+    if any(filled.reference(one) is row for one in filled.rows):
+        return "reference"
+    found = tables.difference(row, reference, column) if reference else None
+    return f"{plus_minus(found, column, '+')} ({found.n})" if found else "-"
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table; all columns but the first are numbers."""
+    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def body(filled: tables.Filled) -> str:
+    """Returns the tables of all groups, each under its heading."""
+    parts = []
+    for group, rows in filled.groups().items():
+        each = [cells(filled, row) for row in rows]
+        heading = f"**{group}**\n\n" if group else ""
+        parts.append(heading + markdown(list(each[0]), [list(row.values()) for row in each]))
+    return "\n".join(parts)
+
+
+def commands(filled: tables.Filled) -> str:
+    """Returns the shell commands of all rows, each with a comment."""
+    lines = []
+    for row in filled.rows:
+        if row.command is None:
+            continue
+        title = f"{row.row.group}: {row.row.label}" if row.row.group else row.row.label
+        if row.grid:
+            line = _line(row.command, row.grid, row.tuning_seeds)
+            lines += [f"# {title}: choose λ", line]
+        elif row.row.strength_of:
+            lines.append(f"# {title}: λ as in the table {row.row.strength_of[0]}")
+        if not row.grid and not row.row.strength_of:
+            lines.append(f"# {title}")
+        if row.strengths and not (row.grid and row.seeds == row.tuning_seeds):
+            strengths = [one for one in row.strengths if one is not None]
+            lines.append(_line(row.command, strengths, row.seeds))
+    return "\n".join(lines) + "\n"
+
+
+def _line(command: tables.Command, strengths: Sequence[float], seeds: Sequence[int]) -> str:
+    arguments = command.arguments(strengths, seeds)
+    return shlex.join([PYTHON, f"{command.script}.py", *arguments])
+
+
+def note(filled: tables.Filled) -> str:
+    """Returns the note of a table, its numbers filled in.
+
+    "{label: head}" stands for a cell, "{group: label: head}" where the table has groups; of a
+    measure or a difference without (n).
+    """
+    by_place = {": ".join(filter(None, row.key)): cells(filled, row) for row in filled.rows}
+
+    def cell(found: re.Match[str]) -> str:
+        place, _, head = found[1].rpartition(": ")
+        return by_place[place][head].split(" (")[0]
+
+    return _CELL.sub(cell, filled.table.note)
+
+
+def section(filled: tables.Filled, compared: tables.Filled | None = None) -> str:
+    """Returns a table's section of the document: title, tables, figures, note, commands.
+
+    Args:
+        filled: the table.
+        compared: the same from the published runs, where this one is of others.
+    """
+    table = filled.table
+    parts = [f"## {table.title}\n", f"{table.shows}\n", body(filled)]
+    if compared is None and table.note:
+        parts.append(note(filled) + "\n")
+    for drawing in drawings(filled):
+        parts.append(f"![{drawing.title}](figures/{table.name}-{drawing.name}.png)\n")
+    if compared is not None:
+        header, rows = comparison(compared, filled)
+        parts += ["Published and own:\n", markdown(header, rows)]
+    parts.append(
+        f"<details><summary>Commands</summary>\n\n```bash\n{commands(filled)}```\n\n</details>\n"
+    )
+    return "\n".join(parts)
+
+
+def drawings(filled: tables.Filled) -> list[canvas.Drawing]:
+    """Returns the figures of a table."""
+    return [one for function in filled.table.drawings for one in function(filled)]
+
+
+def comparison(published: tables.Filled, own: tables.Filled) -> tuple[list[str], list[list[str]]]:
+    """Returns header and rows that show the published cells and one's own, and whether they differ.
+
+    Args:
+        published: a complete table.
+        own: the same from other runs.
+    """
+    header = ["", "λ", "own λ", "measure", "published", "own", "differ by more than the noise"]
+    rows = []
+    for theirs, ours in zip(published.rows, own.rows, strict=True):
+        if ours.command is None:
+            continue
+        for column in published.table.columns:
+            pair = theirs.figure(column), ours.figure(column)
+            lost = theirs.diverged(column), ours.diverged(column)
+            if pair == (None, None) and lost == (0, 0):
+                continue
+            first, second = pair
+            differ = tables.differs(first, second, column) if first and second else None
+            title = ": ".join(part for part in ours.key if part)
+            strengths = [
+                _strength(one) if len(one.strengths) == 1 else "-" for one in (theirs, ours)
+            ]
+            texts = [shown(figure, column, n) for figure, n in zip(pair, lost, strict=True)]
+            verdict = {True: "yes", False: "no", None: "-"}[differ]
+            rows.append([title, *strengths, column.title, *texts, verdict])
+    return header, rows
+
+
+def csv_table(filled: tables.Filled) -> str:
+    """Returns a table as CSV: a line a row, mean, std, n and diverged of every column."""
+    table = filled.table
+    lines = []
+    for row in filled.rows:
+        line: dict[str, Any] = {"group": row.row.group, "row": row.row.label}
+        line["script"] = row.command.script if row.command else ""
+        line["lambda"] = " ".join(results.number(one) for one in row.strengths if one is not None)
+        line["edge"] = int(row.edge)
+        line["grid"] = " ".join(map(results.number, row.grid))
+        line["epochs"] = "" if row.epochs is None else f"{row.epochs:g}"
+        for column in table.columns:
+            figure = row.figure(column)
+            line |= _numbers(column.title, figure)
+            line[f"{column.title} diverged"] = row.diverged(column)
+        reference = filled.reference(row)
+        line["reference"] = reference.row.label if reference else ""
+        difference = tables.difference(row, reference, table.columns[0]) if reference else None
+        line |= _numbers("difference", difference, "standard error")
+        lines.append(line)
+    return _csv(lines)
+
+
+def _numbers(title: str, figure: tables.Figure | None, spread: str = "std") -> dict[str, Any]:
+    """Returns a figure as it stands in files: not in percent."""
+    if figure is None:
+        return dict.fromkeys((title, f"{title} {spread}", f"{title} n"), "")
+    return {
+        title: f"{figure.mean:.{tables.MOST_DIGITS}g}",
+        f"{title} {spread}": "" if figure.std is None else f"{figure.std:.{tables.MOST_DIGITS}g}",
+        f"{title} n": figure.n,
+    }
+
+
+def csv_runs(filled: Iterable[tables.Filled]) -> str:
+    """Returns all runs as CSV, a line each; those that choose a λ have `use` "tuning"."""
+    lines = []
+    for one in filled:
+        for row, use, result in tables.all_runs(one):
+            assert row.command
+            lines.append(
+                {
+                    "table": one.table.name,
+                    "group": row.row.group,
+                    "row": row.row.label,
+                    "use": use,
+                    "script": result["script"],
+                    "settings": shlex.join(row.command.arguments((), ())[:-1]),
+                    "lambda": result["lambda"],
+                    "seed": result["seed"],
+                    "status": result["status"],
+                    **{name: (result["metrics"] or {}).get(name) for name in _METRICS},
+                    "validation_ACC": _mean(result["validation_accuracy"]),
+                    "seconds": result["seconds"],
+                }
+            )
+    return _csv(lines)
+
+
+_METRICS = ("ACC", "F", "BWT", "F_max", "LA", "min_ACC", "WC_ACC")
+
+
+def _mean(matrix: Sequence[Sequence[float]] | None) -> float | None:
+    return sum(matrix[-1]) / len(matrix[-1]) if matrix else None
+
+
+def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]) if lines else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def document(
+    filled: Mapping[str, tables.Filled], published: Mapping[str, tables.Filled] | None = None
+) -> str:
+    """Returns the page with all complete tables.
+
+    Args:
+        filled: all tables, by name.
+        published: the same from the published runs, where these are one's own; else None.
+    """
+    done = [one for one in filled.values() if one.complete]
+    open_ = [name for name, one in filled.items() if not one.complete]
+    parts = [
+        "# Results\n",
+        "Made by `reproduce_tables.py` from the files in this folder; do not edit. "
+        "Percent, mean ± sample standard deviation over the seeds (number of seeds). Diverged runs "
+        "are counted, and have no part in the mean. λ was chosen by validation accuracy, with "
+        'seeds that are not in the table; "edge": the best λ is still the last of its grid. '
+        '"difference": of the first measure to the reference row, mean ± standard error over '
+        "the seeds that finished in both. What the measures mean: [README](../README.md#metrics)."
+        "\n",
+        f"```bash\n{PYTHON} reproduce_tables.py --results-dir mine   # compute all, and compare\n"
+        f"{PYTHON} reproduce_tables.py fisher --results-dir mine   # one table\n```\n",
+        _made(done),
+        "".join(f"* [{one.table.title}](#{_anchor(one.table.title)})\n" for one in done),
+    ]
+    if open_:
+        parts.append(f"Not complete yet: {', '.join(open_)}.\n")
+    for one in done:
+        theirs = published[one.table.name] if published else None
+        parts.append(section(one, theirs if theirs and theirs.complete else None))
+    return "\n".join(parts)
+
+
+def _anchor(title: str) -> str:
+    """Returns the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def _made(done: Iterable[tables.Filled]) -> str:
+    """Returns the sentences on what was run, when and where."""
+    runs = {id(result): result for one in done for _, _, result in tables.all_runs(one)}.values()
+    if not runs:
+        return "No table is complete.\n"
+    versions: dict[str, set[str]] = {}
+    for result in runs:
+        for name, version in result["versions"].items():
+            versions.setdefault(name, set()).add(version)
+
+    def all_of(name: str) -> str:
+        return ", ".join(sorted(versions[name]))
+
+    hours = sum(result["seconds"] for result in runs) / 3600
+    diverged = sum(result["status"] == "diverged" for result in runs)
+    dates = sorted(result["date"][:10] for result in runs)
+    return (
+        f"{len(runs)} runs ({diverged} diverged), {hours:.1f} hours of one thread each, "
+        f"{dates[0]} to {dates[-1]}. TensorFlow {all_of('tensorflow')}, NumPy {all_of('numpy')}, "
+        f"Python {all_of('python')}, {all_of('device')}; {all_of('platform')}.\n"
+    )
+
+
+def texts(
+    folder: Path,
+    filled: Mapping[str, tables.Filled],
+    published: Mapping[str, tables.Filled] | None = None,
+) -> dict[Path, str]:
+    """Returns the generated text files of a folder of results.
+
+    Args:
+        folder: of the results.
+        filled: all tables, by name.
+        published: as for `document`.
+    """
+    files = {folder / "README.md": document(filled, published)}
+    for name, one in filled.items():
+        if one.complete:
+            files[folder / "tables" / f"{name}.csv"] = csv_table(one)
+    return files
+
+
+def figures(folder: Path, filled: Mapping[str, tables.Filled]) -> dict[Path, canvas.Drawing]:
+    """Returns the figures of a folder of results."""
+    return {
+        folder / "figures" / f"{name}-{drawing.name}.png": drawing
+        for name, one in filled.items()
+        if one.complete
+        for drawing in drawings(one)
+    }
+
+
+def with_blocks(path: Path, filled: Mapping[str, tables.Filled]) -> str:
+    """Returns a document with its generated blocks as they should be.
+
+    A block stands between `<!-- generated: TABLE -->` and `<!-- end -->`, and holds the table's
+    body.
+
+    Raises:
+        ResultError: there is no such table.
+    """
+
+    def block(found: re.Match[str]) -> str:
+        one = filled.get(found[2])
+        if one is None:
+            raise results.ResultError(f"{path}: there is no table {found[2]} for its block")
+        return f"{found[1]}{body(one)}{found[3]}" if one.complete else found[0]
+
+    return _BLOCK.sub(block, path.read_bytes().decode())
+
+
+def write(files: Mapping[Path, str], drawn: Mapping[Path, canvas.Drawing]) -> None:
+    """Brings generated files up to date.
+
+    Args:
+        files: texts by path.
+        drawn: figures by path.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_bytes() != text.encode():
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_bytes(text.encode())
+            os.replace(temporary, path)
+    for path, drawing in drawn.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawing.write(path)
+
+
+def check(
+    files: Mapping[Path, str], drawn: Mapping[Path, canvas.Drawing], folder: Path
+) -> list[str]:
+    """Returns a line for every generated file that is not what it should be.
+
+    Args:
+        files: texts by path.
+        drawn: figures by path.
+        folder: of the results.
+    """
+    wrong = []
+    for path, text in files.items():
+        if not path.exists():
+            wrong.append(f"{path} is missing")
+        elif path.read_bytes() != text.encode():
+            wrong.append(f"{path} is not what the results give")
+    for path, drawing in drawn.items():
+        if not path.exists():
+            wrong.append(f"{path} is missing")
+        elif canvas.stamped(path) != drawing.digest:
+            wrong.append(f"{path} does not show what the results give")
+    found = (*folder.glob("tables/*.csv"), *folder.glob("figures/*.png"))
+    return wrong + [f"{path} is of no table" for path in found if path not in {*files, *drawn}]

@@ -1,0 +1,579 @@
+"""Tables of stored runs: which runs a row needs, which λ it takes, what its cells say.
+
+A row is the command line of a script, read with the script's own parser. Where a command names
+several λ, one is chosen on the validation set with seeds that do not enter the table. A grid whose
+best λ lies at its end is widened. What is stored decides how far a row has come, so that filling a
+table in is the same before, during and after its computation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import shlex
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from common import experiment, metrics, options, report, results
+
+# One thread each: as many at once as there are cores get the most out of them, and the last bits of
+# the Fisher and MAS importances depend on the number of threads.
+ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+WIDENINGS = 3  # of a grid, at most
+NOISE_ERRORS = 2.5  # standard errors, up to which two means do not differ
+NOISE_POINTS = 0.5  # percentage points, likewise
+MOST_DIGITS = 9  # before a mean is rounded for print: hides the last bits of another processor
+
+Result = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A number of every run, of which a table shows mean and standard deviation over the seeds.
+
+    Attributes:
+        title: head of the column; in a CSV file its name.
+        value: of a result and the row's `select`; None where the run has no such number.
+        scale: factor for print: 100 for percent.
+        digits: after the point.
+        strength: of the runs that count; None for all of the row.
+    """
+
+    title: str
+    value: Callable[[Result, str], float | None]
+    scale: float = 100.0
+    digits: int = 2
+    strength: float | None = None
+
+
+def metric(name: str) -> Column:
+    """Returns the column of a metric (`common.metrics`), in percent."""
+    return Column(name.replace("_ACC", "-ACC"), lambda result, _: result["metrics"][name])
+
+
+ACC = metric("ACC")
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """Mean, sample standard deviation and number of values; std None for n = 1.
+
+    Attributes:
+        values: themselves, where they are known.
+    """
+
+    mean: float
+    std: float | None
+    n: int
+    values: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figure:
+        """Returns the figure of values, one a seed."""
+        return cls(*metrics.mean_std(values), tuple(values))
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        label: first cell; no two of a group have the same.
+        command: script and its own flags; "" for a row of other people's figures.
+        group: heading under which the row stands.
+        flags: further flags, which other rows have, too; those that the script does not have are
+            left out, and the command's own win.
+        reference: label of the row of its group from which its difference is taken; None for the
+            table's.
+        seeds: None for the table's.
+        tuning: seeds that choose λ; None for the table's.
+        by_test: choose λ by test accuracy.
+        strength_of: table, group and label of the row whose chosen λ this row takes.
+        figures: of a row without command, by title of the column.
+        select: passed on to `Column.value`.
+    """
+
+    label: str
+    command: str = ""
+    group: str = ""
+    flags: str = ""
+    reference: str | None = None
+    seeds: tuple[int, ...] | None = None
+    tuning: tuple[int, ...] | None = None
+    by_test: bool = False
+    strength_of: tuple[str, str, str] | None = None
+    figures: Mapping[str, Figure] = dataclasses.field(default_factory=dict)
+    select: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table: rows, and what they have in common.
+
+    Attributes:
+        name: of its folder and files.
+        title: heading.
+        shows: the sentence that says what it is for.
+        rows: in order; those of a group together.
+        seeds: of the cells.
+        tuning: seeds that choose λ; empty: every λ of a command enters the table.
+        columns: of measures.
+        reference: label of the row, in each group, from which differences are taken; "" for none.
+        epochs: whether a column says how many epochs a row trains in all.
+        widen: whether grids are widened.
+        drawings: functions that return what to draw, from the filled table.
+        note: what came out; `publish.note` fills its numbers in.
+    """
+
+    name: str
+    title: str
+    shows: str
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    tuning: tuple[int, ...] = ()
+    columns: tuple[Column, ...] = (ACC, metric("F"), metric("LA"))
+    reference: str = ""
+    epochs: bool = True
+    widen: bool = True
+    drawings: tuple[Callable[[Filled], Sequence[Any]], ...] = ()
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A script with its settings; what `Row.command` means.
+
+    Attributes:
+        script: name without .py.
+        flags: flag -> its values as text, without --lambda and --seeds.
+        settings: of the script.
+    """
+
+    script: str
+    flags: Mapping[str, tuple[str, ...]]
+    settings: Any
+
+    def arguments(self, strengths: Sequence[float], seeds: Sequence[int]) -> list[str]:
+        """Returns the arguments of the script for some of its runs; no λ where it has none."""
+        words = [word for flag, values in self.flags.items() for word in (flag, *values)]
+        if strengths:
+            words += ["--lambda", *map(results.number, strengths)]
+        return [*words, "--seeds", *map(str, seeds)]
+
+
+@functools.cache
+def command_of(command: str, more: str = "") -> Command:
+    """Reads a command line with the parser of its script.
+
+    Args:
+        command: script and flags.
+        more: further flags, as far as the script has them; those of the command win.
+    """
+    file, *own = shlex.split(command)
+    script = file.removesuffix(".py")
+    cls = importlib.import_module(script).Settings
+    known = {options.flag(name, one) for name, one in options.options_of(cls).items()}
+    given = _flags(shlex.split(more))
+    flags = {flag: values for flag, values in given.items() if flag in known} | _flags(own)
+    words = [word for flag, values in flags.items() for word in (flag, *values)]
+    settings = options.parse(cls, "", words)
+    flags = {flag: v for flag, v in flags.items() if flag not in ("--lambda", "--seeds")}
+    return Command(script, flags, settings)
+
+
+def _flags(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    flags: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        if word.startswith("--"):
+            flag = word
+            flags[flag] = ()
+        else:
+            flags[flag] += (word,)
+    return flags
+
+
+class Store:
+    """The runs stored in a folder: `FOLDER/<table>/<script>/<id>.json`.
+
+    A run that two tables have in common is stored once, in the folder of either.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Names the folder; `look` lists its files."""
+        self.folder = folder
+        self._found: dict[tuple[str, str], Path] = {}
+        self._read: dict[Path, Result] = {}
+
+    def look(self, names: Iterable[str]) -> None:
+        """Lists the files as they are now.
+
+        Args:
+            names: of the tables; of runs that are there twice, the first counts.
+        """
+        self._found = {}
+        for name in names:
+            for path in (self.folder / name).glob("*/*.json"):
+                self._found.setdefault((path.parent.name, path.name), path)
+
+    def read(
+        self, table: str, command: Command, strength: float | None, seed: int
+    ) -> Result | None:
+        """Returns a run's result, None if there is none.
+
+        Raises:
+            ResultError: the file is damaged, or is not this run's.
+        """
+        script = command.script
+        home = self.folder / table / script
+        files = _files_of(script, home, command.settings, strength, seed)
+        found = self._found.get((script, files.path.name))
+        if found is not None and found != files.path and not files.path.exists():
+            files = _files_of(script, found.parent, command.settings, strength, seed)
+        if files.path not in self._read:
+            result = files.read()
+            if result is None:
+                return None
+            self._read[files.path] = result
+        return self._read[files.path]
+
+
+_files_of = functools.cache(experiment.files_of)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Missing:
+    """Runs that a row needs and that are not stored: of one λ, of some seeds."""
+
+    table: str
+    row: Row
+    command: Command
+    strength: float | None
+    seeds: tuple[int, ...]
+
+    def run(self, seed: int) -> tuple[str, str]:
+        """Returns script and file name of a run, which no other run has."""
+        return self.command.script, self.path(Path(), seed).name
+
+    def path(self, folder: Path, seed: int) -> Path:
+        """Returns where a run's result will be, in a folder of results."""
+        home = folder / self.table / self.command.script
+        return _files_of(self.command.script, home, self.command.settings, self.strength, seed).path
+
+    def runs(self) -> list[tuple[str, str]]:
+        """Returns `run` of every seed."""
+        return [self.run(seed) for seed in self.seeds]
+
+    def without(self, runs: Collection[tuple[str, str]]) -> Missing:
+        """Returns the same without some of the runs."""
+        left = tuple(seed for seed in self.seeds if self.run(seed) not in runs)
+        return dataclasses.replace(self, seeds=left)
+
+    def shell(self, folder: Path) -> str:
+        """Returns the shell command that makes the runs, with one thread."""
+        words = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+        return shlex.join(["env", *words, sys.executable, *self.arguments(folder)])
+
+    def arguments(self, folder: Path) -> list[str]:
+        """Returns path of the script, and the arguments that make the runs."""
+        strengths = [] if self.strength is None else [self.strength]
+        return [
+            str(options.ROOT / f"{self.command.script}.py"),
+            *self.command.arguments(strengths, self.seeds),
+            *("--results-dir", str(folder / self.table), "--no-figures"),
+        ]
+
+
+@dataclasses.dataclass
+class FilledRow:
+    """A row, as far as what is stored goes.
+
+    Attributes:
+        row: as written.
+        command: None for other people's figures.
+        grid: the λ tried, ascending; empty where none is chosen.
+        tuning: results that chose λ.
+        strengths: that enter the table: the chosen λ, or every one, or (None,); empty while a
+            choice waits for runs, or where every λ diverged.
+        edge: whether the chosen λ lies at an end of the grid.
+        seeds: of the cells.
+        tuning_seeds: of the choice.
+        runs: results in the table.
+        missing: runs to be made now.
+        waits: whether λ waits for some of them.
+    """
+
+    row: Row
+    command: Command | None = None
+    grid: tuple[float, ...] = ()
+    tuning: tuple[Result, ...] = ()
+    strengths: tuple[float | None, ...] = ()
+    edge: bool = False
+    seeds: tuple[int, ...] = ()
+    tuning_seeds: tuple[int, ...] = ()
+    runs: tuple[Result, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    waits: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Group and label."""
+        return self.row.group, self.row.label
+
+    @property
+    def epochs(self) -> float | None:
+        """Epochs that a run trains, over all tasks and pruning rounds; None where it has steps.
+
+        An epoch of joint training over T tasks counts T times.
+        """
+        settings = self.command.settings if self.command else None
+        if settings is None or getattr(settings, "epochs", None) is None:
+            return None
+        rounds = max((len(result.get("sparsity", ())) for result in self.runs), default=0)
+        again = settings.retrain_epochs * rounds if rounds else 0
+        return float(settings.tasks * settings.epochs + again)
+
+    def values(self, column: Column) -> dict[int, float]:
+        """Returns a column's number of every run that finished, by seed."""
+        return {
+            result["seed"]: value
+            for result in self.runs
+            if result["status"] == "finished"
+            and column.strength in (None, result["lambda"])
+            and (value := column.value(result, self.row.select)) is not None
+        }
+
+    def figure(self, column: Column) -> Figure | None:
+        """Returns mean, std and n of a column, None where there is nothing."""
+        if self.command is None:
+            return self.row.figures.get(column.title)
+        values = list(self.values(column).values())
+        return Figure.of(values) if values else None
+
+    def diverged(self, column: Column) -> int:
+        """Returns how many of a column's runs diverged."""
+        return sum(
+            result["status"] == "diverged" and column.strength in (None, result["lambda"])
+            for result in self.runs
+        )
+
+
+@dataclasses.dataclass
+class Filled:
+    """A table, as far as what is stored goes."""
+
+    table: Table
+    rows: list[FilledRow]
+
+    @property
+    def complete(self) -> bool:
+        """Whether no run is missing."""
+        return not any(row.missing for row in self.rows)
+
+    def groups(self) -> dict[str, list[FilledRow]]:
+        """Returns the rows by their headings."""
+        groups: dict[str, list[FilledRow]] = {}
+        for row in self.rows:
+            groups.setdefault(row.row.group, []).append(row)
+        return groups
+
+    def reference(self, row: FilledRow) -> FilledRow | None:
+        """Returns the row from which a row's difference is taken, None for none."""
+        label = self.table.reference if row.row.reference is None else row.row.reference
+        if not label or label == row.row.label:
+            return None
+        return self.row(row.row.group, label)
+
+    def row(self, group: str, label: str) -> FilledRow:
+        """Returns a row by heading and label.
+
+        Raises:
+            KeyError: there is no such row.
+        """
+        for row in self.rows:
+            if row.key == (group, label):
+                return row
+        raise KeyError(f"{self.table.name} has no row {label!r} under {group!r}")
+
+
+def fill(tables: Sequence[Table], names: Sequence[str], store: Store) -> dict[str, Filled]:
+    """Fills in tables from what is stored.
+
+    Args:
+        tables: all of them, since a row may take its λ from another table.
+        names: of those wanted.
+        store: the runs.
+
+    Raises:
+        ResultError: a stored file is damaged, or is of another run.
+    """
+    by_name = {table.name: table for table in tables}
+    store.look(by_name)
+    done: dict[tuple[str, str, str], FilledRow] = {}
+
+    def filled(table: Table, row: Row) -> FilledRow:
+        key = (table.name, row.group, row.label)
+        if key not in done:
+            chosen = None
+            if row.strength_of:
+                other, *place = row.strength_of
+                (of,) = (one for one in by_name[other].rows if [one.group, one.label] == place)
+                chosen = filled(by_name[other], of)
+            done[key] = _fill_row(table, row, store, chosen)
+        return done[key]
+
+    return {
+        name: Filled(by_name[name], [filled(by_name[name], row) for row in by_name[name].rows])
+        for name in names
+    }
+
+
+def _fill_row(table: Table, row: Row, store: Store, chosen: FilledRow | None) -> FilledRow:
+    if not row.command:
+        return FilledRow(row)
+    command = command_of(row.command, row.flags)
+    seeds = table.seeds if row.seeds is None else row.seeds
+    tuning = table.tuning if row.tuning is None else row.tuning
+    result = FilledRow(row, command, seeds=seeds, tuning_seeds=tuning)
+
+    def look(strengths: Sequence[float | None], seeds: Sequence[int]) -> list[Result]:
+        found = []
+        for strength in strengths:
+            lacking = []
+            for seed in seeds:
+                stored = store.read(table.name, command, strength, seed)
+                if stored is None:
+                    lacking.append(seed)
+                else:
+                    found.append(stored)
+            if lacking:
+                missing = Missing(table.name, row, command, strength, tuple(lacking))
+                result.missing += (missing,)
+        return found
+
+    strengths = getattr(command.settings, "strength", (None,))
+    if chosen is not None:
+        result.waits, strengths = chosen.waits, chosen.strengths
+        result.missing = chosen.missing if chosen.waits else ()
+    elif len(strengths) > 1 and tuning:
+        more, strengths = tuple(sorted(strengths)), ()
+        for widenings in range(WIDENINGS + 1):
+            result.tuning += tuple(look(more, tuning))
+            result.grid = tuple(sorted((*result.grid, *more)))
+            result.waits = bool(result.missing)
+            if result.waits:
+                strengths, result.edge = (), False
+                break
+            # In ascending order, since of equal ones the first is chosen.
+            in_order = sorted(result.tuning, key=lambda one: (one["lambda"], one["seed"]))
+            best = report.choose_strength(in_order, row.by_test)
+            strengths = () if best is None else (best,)
+            result.edge = best in (result.grid[0], result.grid[-1])
+            if not table.widen or not result.edge or widenings == WIDENINGS:
+                break
+            more = beyond(result.grid, up=best == result.grid[-1])
+    result.strengths = tuple(strengths)
+    result.runs = tuple(look(result.strengths, seeds))
+    return result
+
+
+def beyond(grid: Sequence[float], up: bool, count: int = 2) -> tuple[float, ...]:
+    """Returns the next λ along … 0.1 0.3 1 3 10 … beyond an end of a grid.
+
+    Args:
+        grid: ascending, above 0.
+        up: beyond the largest, else below the smallest.
+        count: of λ.
+    """
+    ladder = [float(f"{digit}e{power}") for power in range(-36, 38) for digit in (1, 3)]
+    if up:
+        return tuple(value for value in ladder if value > grid[-1])[:count]
+    return tuple(value for value in ladder if value < grid[0])[-count:]
+
+
+def difference(row: FilledRow, reference: FilledRow, column: Column = ACC) -> Figure | None:
+    """Returns the mean difference of two rows, its standard error (as std), and n.
+
+    Paired over the seeds that finished in both; where one of them is other people's figures, of the
+    means, with the standard error √(s₁²/n₁ + s₂²/n₂) and the smaller n.
+
+    Returns:
+        None where there is nothing to compare.
+    """
+    if row.command is None or reference.command is None:
+        first, second = row.figure(column), reference.figure(column)
+        if first is None or second is None:
+            return None
+        error = standard_error(first, second)
+        return Figure(first.mean - second.mean, error, min(first.n, second.n))
+    ours, theirs = row.values(column), reference.values(column)
+    pairs = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+    if not pairs:
+        return None
+    mean, std, n = metrics.mean_std(pairs)
+    return Figure(mean, None if std is None else std / n**0.5, n, tuple(pairs))
+
+
+def standard_error(first: Figure, second: Figure) -> float | None:
+    """Returns √(s₁²/n₁ + s₂²/n₂), None where a standard deviation is not known."""
+    if first.std is None or second.std is None:
+        return None
+    return float((first.std**2 / first.n + second.std**2 / second.n) ** 0.5)
+
+
+def differs(first: Figure, second: Figure, column: Column) -> bool | None:
+    """Returns whether two means differ by more than the noise; None where n = 1.
+
+    More than 2.5 standard errors of their difference; of percentages at least 0.5 points.
+    """
+    error = standard_error(first, second)
+    if error is None:
+        return None
+    least = NOISE_POINTS / 100 if column.scale == 100 else 0.0
+    return abs(first.mean - second.mean) > max(NOISE_ERRORS * error, least)
+
+
+def all_runs(filled: Filled) -> Iterator[tuple[FilledRow, str, Result]]:
+    """Yields every run of a table, with its row and its use: "table", or "tuning" for λ alone."""
+    for row in filled.rows:
+        for result in row.runs:
+            yield row, "table", result
+        in_table = set(map(id, row.runs))
+        for result in row.tuning:
+            if id(result) not in in_table:
+                yield row, "tuning", result
+
+
+def missing_runs(filled: Mapping[str, Filled]) -> list[Missing]:
+    """Returns the runs that can be made now, in the order of the tables, each once."""
+    seen: set[tuple[str, str]] = set()
+    runs = []
+    for row in (row for one in filled.values() for row in one.rows):
+        for missing in row.missing:
+            new = missing.without(seen)
+            seen.update(new.runs())
+            if new.seeds:
+                runs.append(new)
+    return runs
+
+
+def waiting(filled: Mapping[str, Filled]) -> list[FilledRow]:
+    """Returns the rows whose λ waits for runs."""
+    return [row for one in filled.values() for row in one.rows if row.waits]
+
+
+def cost(settings: Any) -> float:
+    """Returns about how long a run takes, in no unit: its start, and its multiplications.
+
+    Pruning rounds are left out.
+
+    Args:
+        settings: of its script.
+    """
+    first, second = settings.hidden
+    epochs = getattr(settings, "epochs", None)
+    if epochs is None:
+        epochs = settings.steps * settings.batch_size / 55_000
+    return 10 + settings.tasks * epochs * first * (784 + second) / 1e5

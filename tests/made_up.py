@@ -1,0 +1,174 @@
+"""Made-up results of runs, stored as scripts store theirs, and stand-ins for the scripts."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from common import experiment, options, tables
+from common.tables import Filled, Row, Table
+
+ROOT = Path(__file__).resolve().parents[1]
+FLAGS = "--hidden 8 4 --tasks 3 --epochs 2"
+VERSIONS = {
+    "python": "3.12.1",
+    "tensorflow": "2.21.0",
+    "numpy": "2.1.0",
+    "platform": "Linux",
+    "device": "cpu",
+    "code": "0123456789ab",
+}
+
+
+def matrix(acc: float, lost: float, tasks: int) -> list[list[float]]:
+    """Return R with the ACC `acc` and the F `lost`."""
+    rows = [[acc] * task + [acc + lost] for task in range(tasks)]
+    rows[-1][-1] = acc
+    return rows
+
+
+def result(
+    script: str, tasks: int, acc: float | None, validation: float | None = None, lost: float = 0.1
+) -> dict[str, Any]:
+    """Return a result without its label; validation None: as acc, acc None: diverged."""
+    usual = {"seconds": 36.0, "versions": VERSIONS, "date": "2025-11-25T21:00:00+00:00"}
+    nothing = dict.fromkeys(("accuracy", "validation_accuracy", "metrics"))
+    if acc is None:
+        return {"status": "diverged", **nothing, "diverged": f"{script}: diverged", **usual}
+
+    def rows(acc: float) -> list[list[float]]:
+        return [[acc] * tasks] if script == "joint" else matrix(acc, lost, tasks)
+
+    accuracy = rows(acc)
+    return {
+        "status": "finished",
+        "accuracy": accuracy,
+        "validation_accuracy": rows(acc if validation is None else validation),
+        "metrics": experiment.metrics_of(accuracy),
+        **usual,
+    }
+
+
+def keep(
+    folder: Path,
+    line: str,
+    seed: int,
+    acc: float | None,
+    strength: float | None = None,
+    validation: float | None = None,
+    lost: float = 0.1,
+    flags: str = FLAGS,
+    **more: Any,
+) -> Path:
+    """Store a result in the folder of a table, and return its path; `more` goes into it."""
+    command = tables.command_of(line, flags)
+    home = folder / command.script
+    home.mkdir(parents=True, exist_ok=True)
+    files = experiment.files_of(command.script, home, command.settings, strength, seed)
+    made = result(command.script, command.settings.tasks, acc, validation, lost)
+    files.finish({**made, **more})
+    return files.path
+
+
+def keep_all(folder: Path, line: str, accs: Iterable[float | None], **more: Any) -> None:
+    """Store the results of the seeds 0, 1, …"""
+    for seed, acc in enumerate(accs):
+        keep(folder, line, seed, acc, **more)
+
+
+def row(label: str, command: str, group: str = "", **more: Any) -> Row:
+    """Return a row with the flags of all made-up runs."""
+    return Row(label, command, group, **{"flags": FLAGS, **more})
+
+
+def table(*rows: Row, name: str = "small", **more: Any) -> Table:
+    """Return a table of two seeds, with one that chooses λ."""
+    usual = {"title": f"A {name} table", "shows": "What it shows.", "seeds": (0, 1)}
+    return Table(name, **{**usual, "rows": rows, "tuning": (100,), **more})
+
+
+def filled(folder: Path, *all_tables: Table, name: str = "") -> Filled:
+    """Return a table, by default the first, filled in from what is stored now.
+
+    A further table, "another", has no rows; its folder may hold runs.
+    """
+    name = name or all_tables[0].name
+    every = (*all_tables, table(name="another"))
+    return tables.fill(every, [name], tables.Store(folder))[name]
+
+
+# Scripts that do what they are told, in place of learning.
+_STAND_IN = """
+import sys
+sys.path.insert(0, {root!r})
+from tests import made_up
+made_up.stand_in(__file__)
+"""
+
+
+def project(folder: Path, **orders: Any) -> Path:
+    """Make a folder with stand-ins for all scripts, and return it.
+
+    Args:
+        folder: of the project.
+        **orders: what a script does in place of making its results: "fail", "wait" (for ever),
+            "ignore" (likewise, and Ctrl-C); or before it: "meet" (wait until as many scripts as
+            `number` says have begun); or "diverge". Else λ is the better the smaller it is.
+    """
+    folder.mkdir()
+    (folder / "common").symlink_to(ROOT / "common")
+    for path in ROOT.glob("*.py"):
+        (folder / path.name).write_text(_STAND_IN.format(root=str(ROOT)))
+    (folder / "orders").write_text(json.dumps(orders))
+    (folder / "log").write_text("")
+    return folder
+
+
+def log(project: Path) -> list[list[str]]:
+    """Return what the stand-ins have told: "begin" or "end", pid, script, λ, seeds."""
+    return [line.split(",") for line in (project / "log").read_text().splitlines()]
+
+
+def stand_in(file: str) -> None:
+    """Make results of the runs that the command line names, or fail, as ordered."""
+    script, folder = Path(file).stem, Path(file).parent
+    settings = options.parse(importlib.import_module(script).Settings, "")
+    orders = json.loads((folder / "orders").read_text())
+    order = orders.get(script, "")
+    strengths = getattr(settings, "strength", (None,))
+    what = f"{os.getpid()},{script},{strengths[0]},{' '.join(map(str, settings.seeds))}"
+    _tell(folder, f"begin,{what}")
+    if order == "fail":
+        print("Traceback (most recent call last):\n  one line more")
+        sys.exit("boom")
+    until = time.monotonic() + 120  # for ever
+    while order in ("wait", "ignore") and time.monotonic() < until:
+        try:
+            time.sleep(1)
+        except KeyboardInterrupt:
+            if order == "wait":
+                sys.exit(130)
+    if order == "meet":
+        while sum(one[0] == "begin" for one in log(folder)) < orders["number"]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    for strength in strengths:
+        for seed in settings.seeds:
+            acc = None if order == "diverge" else 0.9 - 0.001 * (strength or 0)
+            home = settings.results_dir / script
+            home.mkdir(parents=True, exist_ok=True)
+            files = experiment.files_of(script, home, settings, strength, seed)
+            files.finish(result(script, settings.tasks, acc))
+    _tell(folder, f"end,{what}")
+    sys.exit(3 if order == "diverge" else 0)
+
+
+def _tell(folder: Path, text: str) -> None:
+    with (folder / "log").open("a") as file:
+        file.write(text + "\n")

@@ -1,0 +1,651 @@
+"""Rows of tables: their commands, their choice of λ, the runs that they lack, their numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from common import options, results, tables
+from common.results import ResultError
+from common.tables import ACC, Column, Figure, FilledRow, Row, Table, command_of, metric
+from tests import made_up
+from tests.made_up import FLAGS, filled, keep, keep_all, row, table
+
+EWC = "ewc.py --lambda 1 3 10"
+
+
+def missing(*filled: tables.Filled) -> list[tuple[str, float | None, tuple[int, ...]]]:
+    """Return table, λ and seeds of the runs to be made."""
+    found = tables.missing_runs({one.table.name: one for one in filled})
+    return [(one.table, one.strength, one.seeds) for one in found]
+
+
+# Command lines
+
+
+def test_shared_flags_are_dropped_where_the_script_has_none() -> None:
+    flags = "--hidden 8 4 --head multi --update explicit --dropout 0"
+    finetune = command_of("finetune.py", flags)
+    assert finetune.flags == {"--hidden": ("8", "4"), "--dropout": ("0",)}
+    ewc = command_of("ewc.py", flags).settings
+    assert (ewc.hidden, ewc.head, ewc.update, ewc.dropout) == ((8, 4), "multi", "explicit", 0)
+
+
+def test_flags_of_the_command_win() -> None:
+    command = command_of("joint.py --head shared --tasks 5", "--head single --tasks 3 --epochs 4")
+    assert command.settings == importlib.import_module("joint").Settings(
+        head="shared", tasks=5, epochs=4
+    )
+    assert command.arguments((), (0,)).count("--head") == 1
+
+
+@pytest.mark.parametrize("line", ["finetune.py --lambda 3", "ewc.py --update no", "joint.py --x 1"])
+def test_flags_of_the_command_are_not_dropped(line: str) -> None:
+    with pytest.raises(SystemExit):
+        command_of(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "flags"),
+    [
+        ("ewc.py --lambda 1 3 10 --gamma 0.9", f"{FLAGS} --head multi"),
+        ("ewc.py --lambda 1 3 --as-released D4 D3", FLAGS),
+        ("ewc.py", "--steps 5"),
+        ("mas.py --as-released --steps 10 --lambda 0.1", ""),
+        ("anpyc_wi_np.py --seeds 5 6 --prune-percent 0", "--dropout-layers h2"),
+        ("sgd_freeze.py", "--dropout-layers both --lr-decay 0.5"),
+        ("cal_importance_distribution.py --as-released", ""),
+    ],
+)
+def test_printed_command_gives_the_same_settings(line: str, flags: str) -> None:
+    command = command_of(line, flags)
+    expected = {"seeds": (3, 14)}
+    strengths: tuple[float, ...] = ()
+    if hasattr(command.settings, "strength"):
+        strengths = (0.1, 1e-5, 300)
+        expected["strength"] = strengths
+    words = command.arguments(strengths, (3, 14))
+    assert len([word for word in words if word in ("--lambda", "--seeds")]) == 1 + bool(strengths)
+    again = options.parse(type(command.settings), "", words)
+    assert again == dataclasses.replace(command.settings, **expected)
+
+
+# The choice of λ
+
+
+def tuned(folder: Path, accuracies: dict[float, Any], line: str = EWC, **more: Any) -> None:
+    """Store runs that choose λ: by λ the validation accuracy of seed 100, 101, …"""
+    for strength, values in accuracies.items():
+        for seed, validation in enumerate(values, 100):
+            acc = None if validation is None else 0.5
+            keep(folder, line, seed, acc, strength, validation, **more)
+
+
+def choice(folder: Path, *seeds: int, line: str = EWC, **more: Any) -> FilledRow:
+    """Return the row of a table that chooses λ with some seeds."""
+    of_row = {key: more.pop(key) for key in ("by_test",) if key in more}
+    return filled(folder, table(row("ewc", line, **of_row), tuning=seeds, **more)).rows[0]
+
+
+def test_highest_mean_validation_accuracy_chooses(tmp_path: Path) -> None:
+    tuned(tmp_path / "small", {1: (0.8, 0.8), 3: (0.95, 0.7), 10: (0.9, 0.6)})
+    found = choice(tmp_path, 100, 101)
+    assert found.grid == (1, 3, 10)
+    assert found.strengths == (3,)
+    assert not found.edge and not found.waits
+    assert [(one.strength, one.seeds) for one in found.missing] == [(3, (0, 1))]
+
+
+def test_test_accuracy_chooses_where_the_row_says_so(tmp_path: Path) -> None:
+    for strength, acc in {1: 0.8, 3: 0.9, 10: 0.7}.items():
+        keep(tmp_path / "small", EWC, 100, acc, strength, validation=1 - acc)
+    assert choice(tmp_path, 100, by_test=True).strengths == (3,)
+    assert choice(tmp_path, 100, widen=False).strengths == (10,)
+
+
+def test_tuning_seeds_do_not_enter_the_cells(tmp_path: Path) -> None:
+    tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})
+    keep_all(tmp_path / "small", EWC, (0.8, 0.9), strength=3.0)
+    found = choice(tmp_path, 100)
+    assert found.values(ACC) == pytest.approx({0: 0.8, 1: 0.9})
+    assert [one["seed"] for one in found.runs] == [0, 1]
+    assert [(one["lambda"], one["seed"]) for one in found.tuning] == [(1, 100), (3, 100), (10, 100)]
+
+
+def test_runs_that_chose_may_be_those_of_the_table(tmp_path: Path) -> None:
+    tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})
+    only = table(row("ewc", EWC), seeds=(100,))
+    found = filled(tmp_path, only)
+    assert found.complete
+    assert [use for _, use, _ in tables.all_runs(found)] == ["table", "tuning", "tuning"]
+    assert [one["lambda"] for _, _, one in tables.all_runs(found)] == [3, 1, 10]
+
+
+@pytest.mark.parametrize("line", [EWC, "ewc.py --lambda 10 3 1", "ewc.py --lambda 3 10 1"])
+@pytest.mark.parametrize("equal", [(3, 10), (1, 3, 10)])
+def test_smaller_of_equal_strengths_is_chosen(
+    tmp_path: Path, line: str, equal: tuple[int, ...]
+) -> None:
+    accuracies = {one: (0.9, 0.8) if one in equal else (0.5, 0.5) for one in (1, 3, 10)}
+    tuned(tmp_path / "small", accuracies)
+    found = choice(tmp_path, 100, 101, line=line, widen=False)
+    assert (found.grid, found.strengths) == ((1, 3, 10), (min(equal),))
+
+
+def test_strength_of_which_a_run_diverged_is_not_chosen(tmp_path: Path) -> None:
+    tuned(tmp_path / "small", {1: (0.5, 0.5), 3: (0.6, 0.6), 10: (0.99, None)})
+    found = choice(tmp_path, 100, 101)
+    assert (found.strengths, found.edge, found.grid) == ((3,), False, (1, 3, 10))
+
+
+def test_no_strength_is_chosen_where_all_diverged(tmp_path: Path) -> None:
+    tuned(tmp_path / "small", {1: (None,), 3: (None,), 10: (None,)})
+    found = choice(tmp_path, 100)
+    assert (found.strengths, found.edge, found.waits) == ((), False, False)
+    assert found.missing == found.runs == ()
+    assert found.figure(ACC) is None
+
+
+def test_row_waits_until_all_that_choose_are_stored(tmp_path: Path) -> None:
+    keep_all(tmp_path / "small", EWC, (0.8, 0.9), strength=3.0)
+    places = [(strength, seed) for strength in (1, 3, 10) for seed in (100, 101)]
+    for done in range(len(places)):
+        found = choice(tmp_path, 100, 101)
+        assert found.waits and found.strengths == found.runs == ()
+        lacking = [(one.strength, seed) for one in found.missing for seed in one.seeds]
+        assert lacking == places[done:]
+        strength, seed = places[done]
+        tuned_run = 0.9 if strength == 3 else 0.8
+        keep(tmp_path / "small", EWC, seed, 0.5, strength, validation=tuned_run)
+    found = choice(tmp_path, 100, 101)
+    assert not found.waits and len(found.runs) == 2 and not found.missing
+
+
+def test_every_strength_enters_a_table_that_chooses_none(tmp_path: Path) -> None:
+    columns = tuple(Column(f"{one}", ACC.value, strength=one) for one in (1, 3, 10))
+    every = table(row("ewc", EWC), tuning=(), columns=columns)
+    assert missing(filled(tmp_path, every)) == [
+        ("small", strength, (0, 1)) for strength in (1.0, 3.0, 10.0)
+    ]
+    for strength in (1, 3):
+        keep(tmp_path / "small", EWC, 0, strength / 10, strength)
+        keep(tmp_path / "small", EWC, 1, None, strength)
+    (found,) = filled(tmp_path, every).rows
+    assert (found.grid, found.tuning, found.edge) == ((), (), False)
+    figures = [found.figure(column) for column in columns]
+    assert [figure and (figure.mean, figure.n) for figure in figures] == [
+        (pytest.approx(0.1), 1),
+        (pytest.approx(0.3), 1),
+        None,
+    ]
+    assert [found.diverged(column) for column in columns] == [1, 1, 0]
+    assert found.diverged(ACC) == 2
+
+
+# Edges
+
+
+def tune(folder: Path, best: float, **more: Any) -> tuple[FilledRow, list[tuple[float, ...]]]:
+    """Store what a row asks for until it has its λ; return it, and what it asked for."""
+    asked = []
+    while (found := choice(folder, 100, **more)).waits:
+        asked.append(tuple(one.strength for one in found.missing if one.seeds == (100,)))
+        for strength in asked[-1]:
+            assert strength is not None
+            distance = abs(np.log(strength) - np.log(best)) if best else np.log(strength) + 100
+            tuned(folder / "small", {strength: (1 - distance / 200,)})
+    return found, asked
+
+
+@pytest.mark.parametrize(
+    ("line", "best", "asked"),
+    [
+        ("ewc.py --lambda 1 3 10", 1e9, [(30, 100), (300, 1000), (3000, 10000)]),
+        (
+            "ewc.py --lambda 0.1 0.3 1",
+            1e-9,
+            [(0.01, 0.03), (0.001, 0.003), (0.0001, 0.0003)],
+        ),
+        ("ewc.py --lambda 2 5 8", 1e9, [(10, 30), (100, 300), (1000, 3000)]),
+        ("ewc.py --lambda 2 5 8", 1e-9, [(0.3, 1), (0.03, 0.1), (0.003, 0.01)]),
+    ],
+)
+def test_grid_is_widened_three_times(
+    tmp_path: Path, line: str, best: float, asked: list[tuple[float, ...]]
+) -> None:
+    found, rounds = tune(tmp_path, best, line=line)
+    assert rounds[1:] == asked  # the very floats: they stand in names of files
+    assert found.grid == tuple(sorted(value for one in rounds for value in one))
+    assert found.strengths == ((found.grid[-1] if best > 1 else found.grid[0]),)
+    assert found.edge
+    assert [(one.strength, one.seeds) for one in found.missing] == [(found.strengths[0], (0, 1))]
+
+
+def test_row_asks_for_no_final_run_while_its_grid_grows(tmp_path: Path) -> None:
+    tuned(tmp_path / "small", {1: (0.7,), 3: (0.8,), 10: (0.9,)})
+    found = choice(tmp_path, 100)
+    assert found.waits and found.strengths == found.runs == ()
+    assert [(one.strength, one.seeds) for one in found.missing] == [(30, (100,)), (100, (100,))]
+    keep(tmp_path / "small", EWC, 0, 0.9, 10.0)  # which may be there from a smaller grid
+    assert choice(tmp_path, 100).runs == ()
+
+
+@pytest.mark.parametrize(
+    ("best", "grid"),
+    [
+        (9, (1, 3, 10, 30, 100)),
+        (30, (1, 3, 10, 30, 100)),
+        (400, (1, 3, 10, 30, 100, 300, 1000)),
+        (0.4, (0.1, 0.3, 1, 3, 10)),
+        (3, (1, 3, 10)),
+    ],
+)
+def test_widened_grid_with_its_best_inside_has_no_edge(
+    tmp_path: Path, best: float, grid: tuple[float, ...]
+) -> None:
+    found, _ = tune(tmp_path, best)
+    assert found.grid == grid
+    assert found.strengths == (min(grid, key=lambda one: abs(np.log(one / best))),)
+    assert not found.edge
+
+
+def test_table_that_is_not_widened_has_an_edge_at_once(tmp_path: Path) -> None:
+    found, rounds = tune(tmp_path, 1e9, widen=False)
+    assert rounds == [(1, 3, 10)]
+    assert (found.grid, found.strengths, found.edge) == ((1, 3, 10), (10,), True)
+
+
+def test_grid_cannot_be_widened_below_0(tmp_path: Path) -> None:
+    found, _ = tune(tmp_path, 0, line="ewc.py --lambda 1 3 10")
+    assert found.grid[0] > 0
+    for strength, value in {0.0: 0.9, 1.0: 0.5}.items():
+        tuned(tmp_path / "small", {strength: (value,)})
+    found = choice(tmp_path, 100, line="ewc.py --lambda 0 1")
+    assert (found.grid, found.strengths, found.edge) == ((0, 1), (0,), True)
+
+
+def test_beyond_goes_along_the_ladder() -> None:
+    assert tables.beyond((0.1, 0.3), up=True) == (1.0, 3.0)
+    assert tables.beyond((1.0, 2.0), up=True, count=3) == (3.0, 10.0, 30.0)
+    assert tables.beyond((1.0, 2.0), up=False) == (0.1, 0.3)
+
+
+# The λ of another row
+
+
+@pytest.fixture
+def follows() -> tuple[Table, Table]:
+    """Return a table that chooses λ, and one that takes it."""
+    other = row("ewc", f"{EWC} --evaluate-every 1", strength_of=("small", "a group", "ewc"))
+    return (
+        table(row("ewc", EWC, "a group"), row("mas", "mas.py --lambda 1 3 10", "a group")),
+        table(other, row("finetune", "finetune.py"), name="second"),
+    )
+
+
+def test_row_that_takes_another_λ_asks_for_the_runs_that_choose_it(
+    tmp_path: Path, follows: tuple[Table, Table]
+) -> None:
+    second = filled(tmp_path, *follows, name="second")
+    assert second.rows[0].waits and second.rows[0].strengths == ()
+    assert missing(second) == [
+        *(("small", strength, (100,)) for strength in (1.0, 3.0, 10.0)),
+        ("second", None, (0, 1)),
+    ]
+
+
+def test_row_takes_the_λ_that_another_chose(tmp_path: Path, follows: tuple[Table, Table]) -> None:
+    tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})
+    second = filled(tmp_path, *follows, name="second")
+    (found, _) = second.rows
+    assert (found.strengths, found.waits, found.grid, found.tuning) == ((3,), False, (), ())
+    # But none of the other row's own.
+    assert missing(second) == [("second", 3, (0, 1)), ("second", None, (0, 1))]
+    keep_all(tmp_path / "second", f"{EWC} --evaluate-every 1", (0.8, 0.9), strength=3.0)
+    (found, _) = filled(tmp_path, *follows, name="second").rows
+    assert found.values(ACC) == pytest.approx({0: 0.8, 1: 0.9})
+
+
+def test_row_has_no_runs_where_the_other_one_has_no_λ(
+    tmp_path: Path, follows: tuple[Table, Table]
+) -> None:
+    tuned(tmp_path / "small", {1: (None,), 3: (None,), 10: (None,)})
+    second = filled(tmp_path, *follows, name="second")
+    assert (second.rows[0].strengths, second.rows[0].waits) == ((), False)
+    assert missing(second) == [("second", None, (0, 1))]
+
+
+def test_rows_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    found = filled(tmp_path, table(row("one", "finetune.py"), reference="another"))
+    with pytest.raises(KeyError, match="another"):
+        found.reference(found.rows[0])
+
+
+# Missing and stored runs
+
+
+def test_run_of_two_rows_is_missing_once(tmp_path: Path) -> None:
+    first = table(row("one", "finetune.py"), row("the same", "finetune.py --epochs 2"))
+    second = table(row("three", "finetune.py", seeds=(1, 2)), name="second")
+    assert missing(filled(tmp_path, first), filled(tmp_path, second)) == [
+        ("small", None, (0, 1)),
+        ("second", None, (2,)),
+    ]
+
+
+def test_run_of_other_settings_is_another_run(tmp_path: Path) -> None:
+    found = table(
+        row("one", "finetune.py"), row("two", "finetune.py --epochs 3"), row("three", "joint.py")
+    )
+    assert len(missing(filled(tmp_path, found))) == 3
+
+
+def test_row_has_its_own_seeds(tmp_path: Path) -> None:
+    found = table(
+        row("one", "finetune.py", seeds=(7,)),
+        row("two", EWC, tuning=(8,)),
+        row("three", "joint.py"),
+    )
+    assert missing(filled(tmp_path, found)) == [
+        ("small", None, (7,)),
+        *(("small", strength, (8,)) for strength in (1.0, 3.0, 10.0)),
+        ("small", None, (0, 1)),
+    ]
+
+
+def test_row_of_other_peoples_figures_needs_no_run(tmp_path: Path) -> None:
+    figures = {"ACC": Figure(0.9, 0.1, 3)}
+    found = filled(tmp_path, table(Row("theirs", figures=figures)))
+    assert found.complete and found.rows[0].figure(ACC) == figures["ACC"]
+    assert found.rows[0].figure(metric("F")) is None
+    assert found.rows[0].epochs is None
+
+
+def test_missing_run_becomes_the_file_that_is_looked_for(tmp_path: Path) -> None:
+    only = table(row("ewc", "ewc.py --lambda 3"), seeds=(0, 1, 2))
+    keep(tmp_path / "small", "ewc.py", 1, 0.9, 3.0)
+    (one,) = filled(tmp_path, only).rows[0].missing
+    assert (one.seeds, one.strength) == ((0, 2), 3)
+    for seed in one.seeds:
+        path = keep(tmp_path / "small", "ewc.py", seed, 0.9, 3.0)
+        assert path == one.path(tmp_path, seed)
+    assert filled(tmp_path, only).complete
+
+
+def test_arguments_of_missing_runs_are_those_of_the_script(tmp_path: Path) -> None:
+    one, other = (
+        filled(tmp_path, table(row("", line))).rows[0].missing[0]
+        for line in ("ewc.py --lambda 0.5 --gamma 0.9", "finetune.py")
+    )
+    more = ["--seeds", "0", "1", "--results-dir", f"{tmp_path / 'small'}", "--no-figures"]
+    words = [*FLAGS.split(), "--gamma", "0.9", "--lambda", "0.5", *more]
+    assert one.arguments(tmp_path) == [str(made_up.ROOT / "ewc.py"), *words]
+    assert other.arguments(tmp_path) == [
+        str(made_up.ROOT / "finetune.py"),
+        *(*FLAGS.split(), *more),
+    ]
+
+
+def test_runs_can_be_taken_out_of_missing_ones(tmp_path: Path) -> None:
+    (one,) = filled(tmp_path, table(row("", "ewc.py --lambda 3"), seeds=(0, 1, 2))).rows[0].missing
+    left = one.without({one.run(1)})
+    assert (left.seeds, left.strength, left.table) == ((0, 2), 3, "small")
+    assert left.runs() == [one.run(0), one.run(2)]
+    assert len(set(one.runs())) == 3
+
+
+def test_run_is_found_in_the_folder_of_another_table(tmp_path: Path) -> None:
+    keep_all(tmp_path / "another", "finetune.py", (0.8, 0.9))
+    keep(tmp_path / "another", "joint.py", 0, 0.9)
+    found = filled(tmp_path, table(row("finetune", "finetune.py")))
+    assert found.complete
+    assert found.rows[0].values(ACC) == pytest.approx({0: 0.8, 1: 0.9})
+    # A file name is the same for several scripts.
+    assert missing(filled(tmp_path, table(row("sgd_freeze", "sgd_freeze.py")))) == [
+        ("small", None, (0, 1))
+    ]
+
+
+def test_run_that_is_made_for_one_table_is_found_by_the_others_at_once(tmp_path: Path) -> None:
+    both = [table(row("ewc", EWC), name=name, widen=False) for name in ("small", "second")]
+    store = tables.Store(tmp_path)
+    assert len(tables.missing_runs(tables.fill(both, ["small", "second"], store))) == 3
+    tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})
+    found = tables.fill(both, ["small", "second"], store)
+    assert tables.waiting(found) == []
+    keep_all(tmp_path / "small", EWC, (0.8, 0.9), strength=3.0)
+    found = tables.fill(both, ["small", "second"], store)
+    assert all(one.complete for one in found.values())
+    # In whatever order they are asked for.
+    again = tables.Store(tmp_path / "new")
+    assert not tables.fill(both, ["small"], again)["small"].complete
+    shutil.copytree(tmp_path / "small", tmp_path / "new" / "second")
+    assert tables.fill(both, ["small"], again)["small"].complete
+
+
+@pytest.mark.parametrize("name", ["small", "another"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema": 1}'])
+def test_damaged_file_is_named_in_one_line(tmp_path: Path, name: str, content: str) -> None:
+    path = keep(tmp_path / name, "finetune.py", 0, 0.9)
+    path.write_text(content)
+    with pytest.raises(ResultError) as caught:
+        filled(tmp_path, table(row("finetune", "finetune.py")))
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["small", "another"])
+@pytest.mark.parametrize("other", ["finetune.py --epochs 3", "finetune.py --as-released"])
+def test_file_of_another_run_is_named_in_one_line(tmp_path: Path, name: str, other: str) -> None:
+    path = keep(tmp_path / name, "finetune.py", 0, 0.9)
+    shutil.copy(keep(tmp_path / "elsewhere", other, 0, 0.9), path)
+    with pytest.raises(ResultError) as caught:
+        filled(tmp_path, table(row("finetune", "finetune.py")))
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_files_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_all(tmp_path / "small", "finetune.py", (0.8, 0.9))
+    read = results.RunFiles.read
+    paths = []
+
+    def count(files: results.RunFiles) -> Any:
+        paths.append(files.path)
+        return read(files)
+
+    monkeypatch.setattr(results.RunFiles, "read", count)
+    store, only = tables.Store(tmp_path), table(row("finetune", "finetune.py"))
+    for _ in range(3):
+        assert tables.fill([only], ["small"], store)["small"].complete
+    assert len(paths) == 2
+
+
+# Numbers
+
+ACCURACIES = (0.8712, 0.9034, 0.8555, 0.9101)
+OTHERS = (0.8811, 0.8903, 0.8699, 0.9001)
+
+
+def both(folder: Path, ours: Any, theirs: Any, **more: Any) -> tuple[FilledRow, FilledRow]:
+    """Return rows of stored runs: one that is compared, and the one with which it is."""
+    keep_all(folder / "small", "finetune.py", ours)
+    keep_all(folder / "small", "sgd_freeze.py", theirs)
+    rows = row("ours", "finetune.py"), row("theirs", "sgd_freeze.py")
+    found = filled(folder, table(*rows, seeds=tuple(range(len(ours))), **more))
+    return found.rows[0], found.rows[1]
+
+
+def test_figure_is_mean_and_sample_deviation(tmp_path: Path) -> None:
+    keep_all(tmp_path / "small", "finetune.py", ACCURACIES, lost=0.05)
+    (found,) = filled(tmp_path, table(row("", "finetune.py"), seeds=(0, 1, 2, 3))).rows
+    figure = found.figure(ACC)
+    assert figure is not None and figure.std is not None
+    assert figure.mean == pytest.approx(statistics.mean(ACCURACIES), rel=1e-12)
+    assert figure.std == pytest.approx(statistics.stdev(ACCURACIES), rel=1e-12)
+    assert figure.std == pytest.approx(np.std(ACCURACIES, ddof=1), rel=1e-12)
+    assert figure.n == 4 and figure.values == pytest.approx(ACCURACIES)
+    forgetting = found.figure(metric("F"))
+    assert forgetting is not None
+    assert (forgetting.mean, forgetting.std) == pytest.approx((0.05, 0), abs=1e-12)
+
+
+def test_figure_of_one_run_has_no_deviation(tmp_path: Path) -> None:
+    keep(tmp_path / "small", "finetune.py", 0, 0.9)
+    (found,) = filled(tmp_path, table(row("", "finetune.py"))).rows
+    assert found.figure(ACC) == Figure(pytest.approx(0.9), None, 1, (pytest.approx(0.9),))  # type: ignore[arg-type]
+
+
+def test_diverged_runs_are_counted_and_have_no_part_in_the_mean(tmp_path: Path) -> None:
+    keep_all(tmp_path / "small", "finetune.py", (0.8, None, 0.9, None))
+    (found,) = filled(tmp_path, table(row("", "finetune.py"), seeds=(0, 1, 2, 3))).rows
+    figure = found.figure(ACC)
+    assert figure is not None and (figure.mean, figure.n) == (pytest.approx(0.85), 2)
+    assert found.diverged(ACC) == 2 and not found.missing
+
+
+def test_row_of_diverged_runs_has_no_figure(tmp_path: Path) -> None:
+    ours, theirs = both(tmp_path, (None, None), (0.8, 0.9))
+    assert ours.figure(ACC) is None and ours.diverged(ACC) == 2
+    assert tables.difference(ours, theirs) is None
+
+
+def test_measure_that_a_run_does_not_have_is_left_out(tmp_path: Path) -> None:
+    keep_all(tmp_path / "small", "joint.py", (0.8, 0.9))
+    (found,) = filled(tmp_path, table(row("joint", "joint.py"))).rows
+    assert found.figure(metric("F")) is None and found.figure(ACC) is not None
+
+
+def test_column_is_given_what_the_row_selects(tmp_path: Path) -> None:
+    keep_all(tmp_path / "small", "finetune.py", (0.8, 0.9))
+    column = Column("", lambda result, select: result["metrics"][select])
+    rows = [row(name, "finetune.py", select=name) for name in ("ACC", "LA")]
+    first, second = filled(tmp_path, table(*rows)).rows
+    assert first.values(column) == pytest.approx({0: 0.8, 1: 0.9})
+    assert second.values(column) == pytest.approx({0: 0.8 + 0.2 / 3, 1: 0.9 + 0.2 / 3})
+
+
+def test_difference_is_paired_by_seed(tmp_path: Path) -> None:
+    ours, theirs = both(tmp_path, ACCURACIES, OTHERS)
+    found = tables.difference(ours, theirs)
+    assert found is not None and found.std is not None
+    expected = stats.ttest_rel(ACCURACIES, OTHERS)
+    assert found.mean == pytest.approx(np.mean(ACCURACIES) - np.mean(OTHERS))
+    assert found.mean / found.std == pytest.approx(expected.statistic)
+    assert found.n == 4
+    back = tables.difference(theirs, ours)
+    assert back is not None and (back.mean, back.std) == pytest.approx((-found.mean, found.std))
+
+
+def test_difference_counts_the_seeds_that_finished_in_both(tmp_path: Path) -> None:
+    ours, theirs = both(tmp_path, (0.5, *ACCURACIES[1:]), (None, *OTHERS[1:3], None))
+    found = tables.difference(ours, theirs)
+    assert found is not None and found.std is not None and found.n == 2
+    expected = stats.ttest_rel(ACCURACIES[1:3], OTHERS[1:3])
+    assert found.mean / found.std == pytest.approx(expected.statistic)
+    assert found.values == pytest.approx(np.subtract(ACCURACIES, OTHERS)[1:3])
+
+
+def test_difference_of_one_pair_has_no_error(tmp_path: Path) -> None:
+    ours, theirs = both(tmp_path, (0.9, None, 0.7), (0.8, 0.7, None))
+    found = tables.difference(ours, theirs)
+    assert found is not None and (found.mean, found.std, found.n) == (pytest.approx(0.1), None, 1)
+    ours, theirs = both(tmp_path / "no pair", (0.9, None), (None, 0.7))
+    assert tables.difference(ours, theirs) is None
+
+
+def test_difference_is_of_the_column_that_is_asked_for(tmp_path: Path) -> None:
+    keep_all(tmp_path / "small", "finetune.py", (0.8, 0.8), lost=0.3)
+    keep_all(tmp_path / "small", "sgd_freeze.py", (0.9, 0.9), lost=0.1)
+    rows = filled(tmp_path, table(row("", "finetune.py"), row("other", "sgd_freeze.py"))).rows
+    found = tables.difference(*rows, metric("F"))
+    assert found is not None and found.mean == pytest.approx(0.2)
+
+
+def test_difference_to_other_peoples_figures_is_not_paired(tmp_path: Path) -> None:
+    keep_all(tmp_path / "small", "finetune.py", ACCURACIES)
+    theirs = Row("theirs", figures={"ACC": Figure.of(OTHERS[:3])})
+    ours, others = filled(
+        tmp_path, table(row("ours", "finetune.py"), theirs, seeds=(0, 1, 2, 3))
+    ).rows
+    found = tables.difference(ours, others)
+    assert found is not None and found.std is not None and found.n == 3
+    expected = stats.ttest_ind(ACCURACIES, OTHERS[:3], equal_var=False)
+    assert found.mean == pytest.approx(np.mean(ACCURACIES) - np.mean(OTHERS[:3]))
+    assert found.mean / found.std == pytest.approx(expected.statistic)
+    assert tables.difference(ours, others, metric("F")) is None
+    alone = FilledRow(Row("alone", figures={"ACC": Figure.of((0.5,))}))
+    found = tables.difference(ours, alone)
+    assert found is not None and (found.std, found.n) == (None, 1)
+
+
+PLAIN = Column("plain", ACC.value, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("difference", "std", "n", "column", "expected"),
+    [
+        # The standard error of two times n values is std times the root of 2 / n.
+        (0.0260, 0.02, 8, ACC, True),
+        (0.0240, 0.02, 8, ACC, False),
+        (-0.0260, 0.02, 8, ACC, True),
+        (-0.0240, 0.02, 8, ACC, False),
+        (0.0049, 0.0001, 8, ACC, False),
+        (0.0051, 0.0001, 8, ACC, True),
+        (-0.0049, 0.0001, 8, ACC, False),
+        (0.0049, 0.0001, 8, PLAIN, True),
+        (0.0240, 0.02, 8, PLAIN, False),
+        (0.0260, 0.02, 8, PLAIN, True),
+        (0.0, 0.0, 8, PLAIN, False),
+        (0.5, None, 1, ACC, None),
+    ],
+)
+def test_means_differ_by_more_than_the_noise(
+    difference: float, std: float | None, n: int, column: Column, expected: bool | None
+) -> None:
+    first, second = Figure(0.8 + difference, std, n), Figure(0.8, std, n)
+    assert tables.differs(first, second, column) is expected
+    assert tables.differs(second, first, column) is expected
+
+
+def test_verdict_needs_both_deviations() -> None:
+    one, many = Figure(0.5, None, 1), Figure(0.9, 0.01, 5)
+    assert tables.differs(one, many, ACC) is None and tables.differs(many, one, ACC) is None
+
+
+# Epochs and time
+
+
+def test_epochs_are_counted_over_tasks_and_rounds(tmp_path: Path) -> None:
+    pruned = "anpyc_wi_np.py --retrain-epochs 3"
+    sparsity = [{"task": 0, "percent": 10 * number} for number in range(1, 5)]
+    keep(tmp_path / "small", pruned, 0, None, 3.0, sparsity=sparsity[:2])  # stopped on the way
+    keep(tmp_path / "small", pruned, 1, 0.9, 3.0, sparsity=sparsity)
+    keep(tmp_path / "small", "anpyc_wi_np.py --prune-percent 0", 0, 0.9, 3.0)
+    rows = filled(
+        tmp_path,
+        table(
+            row("pruned", pruned),
+            row("not pruned", "anpyc_wi_np.py --prune-percent 0"),
+            row("joint", "joint.py"),
+            row("steps", "ewc.py --steps 5 --lambda 3", flags="--tasks 3"),
+        ),
+    ).rows
+    assert [one.epochs for one in rows] == [3 * 2 + 4 * 3, 3 * 2, 3 * 2, None]
+
+
+def test_cost_grows_with_the_run(scripts: list[str]) -> None:
+    def cost(line: str) -> float:
+        return tables.cost(command_of(line).settings)
+
+    assert cost("finetune.py --tasks 20") > cost("finetune.py") > cost("finetune.py --epochs 10")
+    assert cost("ewc.py --hidden 64 32") < cost("ewc.py") < cost("ewc.py --batch-size 512")
+    # As many steps are as many epochs, on 55,000 images.
+    assert cost("ewc.py --steps 1000 --batch-size 550") == cost("ewc.py --epochs 10")
+    assert all(cost(f"{script}.py") > 0 for script in scripts)
