@@ -117,15 +117,6 @@ def test_divergence_as_released() -> None:
     assert f"the other {len(finished)} end at {percent(finished)} %" in text
 
 
-def test_equal_terms() -> None:
-    for (script, strength), results in grouped("equal/*/*.json").items():
-        name = script if strength is None else f"{script}, λ {strength:g}"
-        line = row("### Equal terms", f"| {name} |")
-        assert f"| {percent([one['metrics']['ACC'] for one in results])} |" in line
-        if script != "joint":
-            assert f"| {percent([one['metrics']['F'] for one in results])} |" in line
-
-
 @pytest.mark.parametrize(("released", "name"), [(True, "as released"), (False, "default")])
 def test_importance_statistics(released: bool, name: str) -> None:
     results = stored("cal_importance_distribution/seed*.json")
