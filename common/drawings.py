@@ -90,12 +90,17 @@ def differences(filled: tables.Filled) -> list[Drawing]:
     column = filled.table.columns[0]
     data: dict[str, dict[str, Any]] = {}
     for group, rows in filled.groups().items():
+        each: dict[str, Any] = {}
+        references: dict[str, None] = {}
         for row in rows:
             reference = filled.reference(row)
             if reference is None or (found := tables.difference(row, reference, column)) is None:
                 continue
-            each = data.setdefault(group or filled.table.title, {})
             each[_label(row, column)] = (found.mean, found.std, list(found.values))
+            references[reference.row.label] = None
+        if each:
+            heading = group or filled.table.title
+            data[f"{heading} (reference: {'; '.join(references)})"] = each
     xlabel = f"{column.title} less that of the reference, paired by seed (percentage points)"
     arguments = {"groups": data, "xlabel": xlabel}
     return [Drawing("differences", table_plots.differences, filled.table.title, arguments)]
