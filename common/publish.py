@@ -133,7 +133,7 @@ def _line(command: tables.Command, strengths: Sequence[float], seeds: Sequence[i
 
 
 def note(filled: tables.Filled) -> str:
-    """Returns the note of a table, its numbers filled in.
+    """Returns the note of a table, a line a paragraph, its numbers filled in.
 
     "{label: head}" stands for a cell, "{group: label: head}" where the table has groups; of a
     measure or a difference without (n).
@@ -144,7 +144,8 @@ def note(filled: tables.Filled) -> str:
         place, _, head = found[1].rpartition(": ")
         return by_place[place][head].split(" (")[0]
 
-    return _CELL.sub(cell, filled.table.note)
+    paragraphs = re.split(r"\n\s*\n", filled.table.note)
+    return _CELL.sub(cell, "\n\n".join(" ".join(part.split()) for part in paragraphs))
 
 
 def section(filled: tables.Filled, compared: tables.Filled | None = None) -> str:
