@@ -331,10 +331,11 @@ def _made(done: Iterable[tables.Filled]) -> str:
 
     hours = sum(result["seconds"] for result in runs) / 3600
     diverged = sum(result["status"] == "diverged" for result in runs)
-    dates = sorted(result["date"][:10] for result in runs)
+    dates = sorted({result["date"][:10] for result in runs})
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     return (
         f"{len(runs)} runs ({diverged} diverged), {hours:.1f} hours of one thread each, "
-        f"{dates[0]} to {dates[-1]}. TensorFlow {all_of('tensorflow')}, NumPy {all_of('numpy')}, "
+        f"{when}. TensorFlow {all_of('tensorflow')}, NumPy {all_of('numpy')}, "
         f"Python {all_of('python')}, {all_of('device')}; {all_of('platform')}.\n"
     )
 
