@@ -120,6 +120,7 @@ SHORT = {
     "joint": "--epochs 3",
 }
 RELEASE: dict[str, Any] = json.loads((RESULTS / "release.json").read_text(encoding="utf-8"))
+BENCHMARK: dict[str, Any] = json.loads((RESULTS / "benchmark.json").read_text(encoding="utf-8"))
 
 
 def released_figure(values: Sequence[float]) -> Figure:
@@ -303,6 +304,16 @@ def default_rows() -> tuple[Row, ...]:
     """Returns a row for every script with its defaults."""
     return tuple(Row(script, f"{script}.py") for script in SHORT)
 
+
+# Heads of the benchmark's ratios.
+RIVALS = {
+    "session": "session / ours",
+    "fit": "Keras fit / ours",
+    "eager": "eager / ours",
+    "limit": "products / ours",
+}
+BENCHMARK_PARTS = ("passes", "passes-small", "start-up", "throughput")
+SMALL_NETWORK = "64-32: "
 
 TEN, FIVE, THREE = (tuple(range(count)) for count in (10, 5, 3))
 TUNING = (100, 101, 102)
@@ -538,6 +549,28 @@ TABLES = (
 )
 
 
+def speed() -> dict[str, str]:
+    """Returns the blocks that show the benchmark's ratios: median (quartiles)."""
+
+    def shown(ratio: Mapping[str, float]) -> str:
+        return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+    steps = [
+        [f"`{script}`", *(shown(one["ratios"][rival]) for rival in RIVALS)]
+        for script, one in BENCHMARK["steps"].items()
+    ]
+    rest = [
+        [(SMALL_NETWORK if part == "passes-small" else "") + what, shown(one["ratio"]), one["to"]]
+        for part in BENCHMARK_PARTS
+        for what, one in BENCHMARK[part].items()
+        if what != one["to"]
+    ]
+    return {
+        "speed of a step": publish.markdown(["step", *RIVALS.values()], steps),
+        "speed of the rest": publish.markdown(["what", "time", "relative to"], rest),
+    }
+
+
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; ends the process on a bad one."""
     parser = options.Parser(
@@ -634,7 +667,7 @@ def run(given: argparse.Namespace) -> int:
     filled = tables.fill(TABLES, every, store)
     files = publish.texts(folder, filled, published)
     if published is None:
-        files |= {path: publish.with_blocks(path, filled) for path in DOCUMENTS}
+        files |= {path: publish.with_blocks(path, filled, speed()) for path in DOCUMENTS}
     drawn = publish.figures(folder, filled)
     if given.check:
         wrong = publish.check(files, drawn, folder)

@@ -369,21 +369,30 @@ def figures(folder: Path, filled: Mapping[str, tables.Filled]) -> dict[Path, can
     }
 
 
-def with_blocks(path: Path, filled: Mapping[str, tables.Filled]) -> str:
+def with_blocks(
+    path: Path, filled: Mapping[str, tables.Filled], more: Mapping[str, str] | None = None
+) -> str:
     """Returns a document with its generated blocks as they should be.
 
-    A block stands between `<!-- generated: TABLE -->` and `<!-- end -->`, and holds the table's
-    body.
+    A block stands between `<!-- generated: NAME -->` and `<!-- end -->`, and holds the body of the
+    table of that name, once it is complete.
+
+    Args:
+        path: of the document.
+        filled: all tables, by name.
+        more: further texts, by name.
 
     Raises:
-        ResultError: there is no such table.
+        ResultError: there is no such table or text.
     """
+    texts = dict(more or {})
+    texts.update({name: body(one) for name, one in filled.items() if one.complete})
 
     def block(found: re.Match[str]) -> str:
-        one = filled.get(found[2])
-        if one is None:
-            raise results.ResultError(f"{path}: there is no table {found[2]} for its block")
-        return f"{found[1]}{body(one)}{found[3]}" if one.complete else found[0]
+        name = found[2]
+        if name not in texts and name not in filled:
+            raise results.ResultError(f"{path}: there is no table {name} for its block")
+        return f"{found[1]}{texts[name]}{found[3]}" if name in texts else found[0]
 
     return _BLOCK.sub(block, path.read_bytes().decode())
 

@@ -521,6 +521,14 @@ def test_block_of_an_incomplete_table_stays_as_it_is(tmp_path: Path) -> None:
     assert publish.with_blocks(path, found) == BLOCKS
 
 
+def test_block_may_be_another_text(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(BLOCKS)
+    found = {"second": filled(tmp_path, table(row("", "finetune.py"), name="second"))}
+    text = publish.with_blocks(path, found, {"small": "a text\n"})
+    assert text == BLOCKS.replace("| old |\n", "a text\n")
+
+
 def test_block_of_no_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text(BLOCKS)

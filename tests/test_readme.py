@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from common import distribution, metrics, report
-from tests import benchmark, conftest
+from tests import conftest
 
 ROOT = Path(__file__).resolve().parents[1]
 RELEASE = json.loads((ROOT / "results/release.json").read_text(encoding="utf-8"))
@@ -136,24 +136,6 @@ def test_importance_statistics_of_the_authors() -> None:
         pairs = [pair for kind in ("kurtosis", "skewness") for pair in published[kind][measure]]
         cells = " | ".join(f"{mean:.2f} ± {std:.2f}" for mean, std in pairs)
         assert line == f"| {measure}, authors | {cells} |"
-
-
-BENCHMARK = json.loads((ROOT / "results/benchmark.json").read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize("script", BENCHMARK["steps"])
-def test_speed_of_a_step(script: str) -> None:
-    ratios = BENCHMARK["steps"][script]["ratios"]
-    cells = " | ".join(benchmark.shown(ratios[name]) for name in (*benchmark.RIVALS, "limit"))
-    assert f"| `{script}` | {cells} |" == row("## Speed and scale", f"| `{script}` |")
-
-
-def test_speed_of_everything_else() -> None:
-    table = README.split("| what | time | relative to |", 1)[1].split("\n\n", 1)[0]
-    for part in benchmark.PARTS:
-        for name, one in BENCHMARK[part].items():
-            if name != one["to"]:
-                assert f"| {benchmark.shown(one['ratio'])} |" in table, name
 
 
 def test_search_of_strengths() -> None:

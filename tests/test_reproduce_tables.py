@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import importlib
 import itertools
+import json
 import math
 import shlex
 import shutil
@@ -21,7 +22,7 @@ import reproduce_tables
 from common import canvas, distribution, drawings, options, tables
 from common.tables import ACC, Filled, FilledRow, Row
 from reproduce_tables import SMALL, TABLES
-from tests import made_up
+from tests import benchmark, made_up
 from tests.made_up import filled, keep, keep_all, row, table
 
 BY_NAME = {one.name: one for one in TABLES}
@@ -339,6 +340,29 @@ def test_importance_has_the_authors_values(empty: dict[str, Filled]) -> None:
     # All three measures come from the same ten runs.
     missing = tables.missing_runs({"importance": empty["importance"]})
     assert [len(one.seeds) for one in missing] == [10, 10]
+
+
+def test_blocks_of_speed_hold_every_ratio_of_the_benchmark() -> None:
+    def shown(ratio: dict[str, float]) -> str:
+        return "{median:.2f} ({low:.2f} to {high:.2f})".format(**ratio)
+
+    blocks = reproduce_tables.speed()
+    measured = json.loads((options.ROOT / "results" / "benchmark.json").read_text())
+    lines = blocks["speed of a step"].splitlines()
+    assert len(lines) == 2 + len(measured["steps"])
+    for script, one in measured["steps"].items():
+        cells = [shown(one["ratios"][name]) for name in (*benchmark.RIVALS, "limit")]
+        assert f"| `{script}` | {' | '.join(cells)} |" in lines
+    lines = blocks["speed of the rest"].splitlines()[2:]
+    expected = [
+        (what, shown(one["ratio"]), one["to"])
+        for part in benchmark.PARTS
+        for what, one in measured[part].items()
+        if what != one["to"]
+    ]
+    found = [tuple(line.strip("| ").split(" | ")) for line in lines]
+    assert [(what.removeprefix("64-32: "), *rest) for what, *rest in found] == expected
+    assert sum(what.startswith("64-32: ") for what, *_ in found) == 5
 
 
 def test_runs_of_two_tables_are_made_once(empty: dict[str, Filled]) -> None:
