@@ -136,9 +136,9 @@ def release_rows() -> tuple[Row, ...]:
         command = f"{script}.py {flags} --as-released"
         seeds = tuple(range(10)) if script == "anpyc_wi_np" else None
         if script in RELEASE["short"]:
-            theirs = f"{script}, release"
-            figures = {ACC.title: released_figure(RELEASE["short"][script]["ACC"])}
-            rows.append(Row(theirs, figures=figures))
+            theirs, found = f"{script}, release", RELEASE["short"][script]
+            figures = {ACC.title: released_figure(found["ACC"])}
+            rows.append(Row(theirs, figures=figures, lost=found.get("diverged", 0)))
             rows.append(Row(label, command, seeds=seeds, reference=theirs))
         else:
             rows.append(Row(label, command, seeds=seeds))

@@ -122,7 +122,7 @@ def updates(filled: tables.Filled) -> list[Drawing]:
 
 
 def agreement(filled: tables.Filled) -> list[Drawing]:
-    """ACC of the rows beside that of the release where there is one."""
+    """ACC of every script beside that of the release where there is one."""
     column = filled.table.columns[0]
     data = {}
     for row in filled.rows:
@@ -131,7 +131,7 @@ def agreement(filled: tables.Filled) -> list[Drawing]:
         reference = filled.reference(row)
         theirs = reference.figure(column) if reference else None
         ours = list(row.values(column).values())
-        data[_label(row, column)] = (list(theirs.values) if theirs else None, ours)
+        data[row.command.script] = (list(theirs.values) if theirs else None, ours)
     return [Drawing("agreement", table_plots.agreement, filled.table.title, {"pairs": data})]
 
 

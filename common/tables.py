@@ -93,6 +93,7 @@ class Row:
         by_test: choose λ by test accuracy.
         strength_of: table, group and label of the row whose chosen λ this row takes.
         figures: of a row without command, by title of the column.
+        lost: of a row without command, how many runs diverged.
         select: passed on to `Column.value`.
     """
 
@@ -106,6 +107,7 @@ class Row:
     by_test: bool = False
     strength_of: tuple[str, str, str] | None = None
     figures: Mapping[str, Figure] = dataclasses.field(default_factory=dict)
+    lost: int = 0
     select: str = ""
 
 
@@ -354,7 +356,7 @@ class FilledRow:
 
     def diverged(self, column: Column) -> int:
         """Returns how many of a column's runs diverged."""
-        return sum(
+        return self.row.lost + sum(
             result["status"] == "diverged" and column.strength in (None, result["lambda"])
             for result in self.runs
         )

@@ -831,8 +831,8 @@ def test_agreement_pairs_our_runs_with_theirs(tmp_path: Path) -> None:
     (one,) = drawings.agreement(filled(tmp_path, table(*rows)))
     assert one.draw is table_plots.agreement
     assert one.arguments["pairs"] == {
-        "ours": ([0.4, 0.45], pytest.approx([0.5, 0.6])),
-        "alone": (None, pytest.approx([0.7, 0.8])),
+        "finetune": ([0.4, 0.45], pytest.approx([0.5, 0.6])),
+        "joint": (None, pytest.approx([0.7, 0.8])),
     }
 
 

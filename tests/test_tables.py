@@ -363,7 +363,8 @@ def test_row_has_its_own_seeds(tmp_path: Path) -> None:
 
 def test_row_of_other_peoples_figures_needs_no_run(tmp_path: Path) -> None:
     figures = {"ACC": Figure(0.9, 0.1, 3)}
-    found = filled(tmp_path, table(Row("theirs", figures=figures)))
+    found = filled(tmp_path, table(Row("theirs", figures=figures, lost=2)))
+    assert found.rows[0].diverged(ACC) == 2
     assert found.complete and found.rows[0].figure(ACC) == figures["ACC"]
     assert found.rows[0].figure(metric("F")) is None
     assert found.rows[0].epochs is None
