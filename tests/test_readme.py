@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from common import distribution, metrics, report
+from common import metrics, report
 from tests import conftest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,27 +115,6 @@ def test_divergence_as_released() -> None:
     text = " ".join(README.split())
     assert f"with seeds {', '.join(diverged[:-1])} and {diverged[-1]} of 0 to 9" in text
     assert f"the other {len(finished)} end at {percent(finished)} %" in text
-
-
-@pytest.mark.parametrize(("released", "name"), [(True, "as released"), (False, "default")])
-def test_importance_statistics(released: bool, name: str) -> None:
-    results = stored("cal_importance_distribution/seed*.json")
-    results = [one for one in results if bool(one["as_released"]) == released]
-    assert len(results) == 10
-    for measure in ("EWC", "MAS", "ANPyC"):
-        line = row("### Importance distribution", f"| {measure}, {name} |")
-        for kind in ("kurtosis", "skewness"):
-            for mean, std in distribution.statistics(results, kind)[measure]:
-                assert f"| {mean:.2f} ± {std:.2f} |" in line
-
-
-def test_importance_statistics_of_the_authors() -> None:
-    published = distribution.authors()
-    for measure in ("EWC", "MAS", "ANPyC"):
-        line = row("### Importance distribution", f"| {measure}, authors |")
-        pairs = [pair for kind in ("kurtosis", "skewness") for pair in published[kind][measure]]
-        cells = " | ".join(f"{mean:.2f} ± {std:.2f}" for mean, std in pairs)
-        assert line == f"| {measure}, authors | {cells} |"
 
 
 def test_search_of_strengths() -> None:
