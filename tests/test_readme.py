@@ -14,7 +14,6 @@ from common import metrics, report
 from tests import conftest
 
 ROOT = Path(__file__).resolve().parents[1]
-RELEASE = json.loads((ROOT / "results/release.json").read_text(encoding="utf-8"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -54,67 +53,6 @@ def test_results_with_default_settings(script: str) -> None:
     if len(results) > 1:
         cell = f"λ {best:g}: {cell}"
     assert row("## Scripts", f"| `{script}.py").endswith(f" {cell} |")
-
-
-def test_short_protocols() -> None:
-    groups = grouped("short/*/*.json")
-    assert len({script for script, _ in groups}) == 10
-    for (script, _), results in groups.items():
-        finished = [one["metrics"]["ACC"] for one in results if one["status"] == "finished"]
-        line = row("short protocols", f"| `{script}.py")
-        assert f"| {percent(finished)} | {len(finished)} of {len(results)} |" in line
-        theirs = [value / 100 for value in RELEASE["short"].get(script, {}).get("ACC", [])]
-        assert f"| {percent(theirs) if theirs else '-'} | {percent(finished)} |" in line
-
-
-def apart(ours: list[float], mean: float, std: float, count: int) -> str:
-    """Return how far a mean is from another one, in standard errors of the difference."""
-    own, own_std, own_count = metrics.mean_std(ours)
-    assert own_std is not None
-    return f"{abs(own - mean) / (own_std**2 / own_count + std**2 / count) ** 0.5:.1f}"
-
-
-def detail(name: str, ours: list[float], mean: float, std: float, count: int, form: str) -> str:
-    own, own_std, own_count = metrics.mean_std(ours)
-    cells = [
-        f"{m:{form}} ± {s:{form}} ({n})"
-        for m, s, n in ((mean, std, count), (own, own_std, own_count))
-    ]
-    return f"| {name} | {' | '.join(cells)} | {apart(ours, mean, std, count)} |"
-
-
-def test_pruning_as_released_in_detail() -> None:
-    results = stored("short/anpyc_wi_np/*.json")
-    good = [one for one in results if one["status"] == "finished"]
-    theirs = RELEASE["anpyc_wi_np"]
-    mean, std, count = metrics.mean_std(RELEASE["short"]["anpyc_wi_np"]["ACC"])
-    lines = [
-        detail("ACC, percent", [100 * r["metrics"]["ACC"] for r in good], mean, std, count, ".2f")
-    ]
-    first = theirs["short"]["accuracy on task 0"].values()
-    ours = [100 * r["accuracy"][0][0] for r in good]
-    lines.append(detail("accuracy on task 0 after its rounds, percent", ours, *first, ".1f"))
-    for percent_pruned, tensor, *numbers in (z.values() for z in theirs["short"]["zeros"]):
-        ours = [
-            row[tensor]
-            for r in results
-            for row in r["sparsity"]
-            if (row["task"], row["percent"]) == (0, percent_pruned)
-        ]
-        name = f"pruned share of {tensor}, round {percent_pruned}"
-        lines.append(detail(name, ours, *numbers, ".3f"))
-    for line in lines:
-        assert line in README.splitlines(), line
-
-
-def test_divergence_as_released() -> None:
-    full = [one for one in stored("anpyc_wi_np/*.json") if one["as_released"]]
-    assert sorted(one["seed"] for one in full) == list(range(10))
-    diverged = [str(one["seed"]) for one in full if one["status"] == "diverged"]
-    finished = [one["metrics"]["ACC"] for one in full if one["status"] == "finished"]
-    text = " ".join(README.split())
-    assert f"with seeds {', '.join(diverged[:-1])} and {diverged[-1]} of 0 to 9" in text
-    assert f"the other {len(finished)} end at {percent(finished)} %" in text
 
 
 def test_search_of_strengths() -> None:
