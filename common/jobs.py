@@ -20,7 +20,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import IO
 
 import rich.console
-import rich.progress
 
 from common import options, progress, results, tables
 
@@ -157,17 +156,8 @@ class _Overall:
     def __init__(self, store: tables.Store) -> None:
         self._store = store
         self._console = rich.console.Console(highlight=False, soft_wrap=True)
-        self._bar = rich.progress.Progress(
-            rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(),
-            rich.progress.TaskProgressColumn(),
-            rich.progress.TimeElapsedColumn(),
-            rich.progress.TextColumn("left"),
-            rich.progress.TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-            speed_estimate_period=3600,
+        self._bar = progress.bar(
+            self._console, disable=not self._console.is_terminal, speed_estimate_period=3600
         )
         self._task = self._bar.add_task("", total=None)
         self._began = time.monotonic()

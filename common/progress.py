@@ -258,18 +258,7 @@ class Display:
             self._writer = tf.summary.create_file_writer(str(self._tensorboard / name))
         with contextlib.ExitStack() as stack:
             if self._console.is_terminal:
-                self._bar = stack.enter_context(
-                    rich.progress.Progress(
-                        rich.progress.TextColumn("{task.description}"),
-                        rich.progress.BarColumn(),
-                        rich.progress.TaskProgressColumn(),
-                        rich.progress.TimeElapsedColumn(),
-                        rich.progress.TextColumn("left"),
-                        rich.progress.TimeRemainingColumn(),
-                        console=self._console,
-                        transient=True,
-                    )
-                )
+                self._bar = stack.enter_context(bar(self._console))
                 self._bar.add_task("compiling", total=None)
             yield self
         self._bar = None
@@ -328,6 +317,26 @@ class Display:
         kind.plugin_data.plugin_name = "scalars"
         with self._writer.as_default():
             tf.summary.write(name, tf.constant(value, tf.float32), step, kind)
+
+
+def bar(console: rich.console.Console, **more: Any) -> rich.progress.Progress:
+    """Returns a bar with share, time gone and time left, which vanishes in the end.
+
+    Args:
+        console: where it is shown.
+        **more: of `rich.progress.Progress`.
+    """
+    return rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.TaskProgressColumn(),
+        rich.progress.TimeElapsedColumn(),
+        rich.progress.TextColumn("left"),
+        rich.progress.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        **more,
+    )
 
 
 def duration(seconds: float) -> str:
