@@ -76,9 +76,7 @@ def bars(filled: tables.Filled) -> list[Drawing]:
     """ACC of every row, all groups in one figure."""
     column = filled.table.columns[0]
     data = {
-        group or filled.table.title: {
-            _label(row, column): list(row.values(column).values()) for row in rows
-        }
+        group: {_label(row, column): list(row.values(column).values()) for row in rows}
         for group, rows in filled.groups().items()
     }
     arguments = {"groups": data, "ylabel": "Test accuracy, mean of all tasks (%)", "zero": False}
@@ -99,8 +97,7 @@ def differences(filled: tables.Filled) -> list[Drawing]:
             each[_label(row, column)] = (found.mean, found.std, list(found.values))
             references[reference.row.label] = None
         if each:
-            heading = group or filled.table.title
-            data[f"{heading} (reference: {'; '.join(references)})"] = each
+            data[f"{group} (reference: {'; '.join(references)})".lstrip()] = each
     xlabel = f"{column.title} less that of the reference, paired by seed (percentage points)"
     arguments = {"groups": data, "xlabel": xlabel}
     return [Drawing("differences", table_plots.differences, filled.table.title, arguments)]

@@ -304,7 +304,11 @@ def bars(
     )
     _seed_dots(axes, places, rows, "one seed", color="black")
     _mark_diverged(axes, np.delete(places, finished))
-    axes.set_xlim(left=begin)
+    ends = [
+        end for k in finished for end in (rows[k].max(), rows[k].mean() + canvas.spread(rows[k]))
+    ]
+    highest = float(np.nanmax(ends)) if ends else 100.0
+    axes.set_xlim(begin, highest + 0.04 * (highest - begin))  # matplotlib's margin counts from 0
     canvas.legend(figure, axes, [axes])
     return canvas.save(figure, path)
 

@@ -787,7 +787,7 @@ def test_bars_name_the_rows_with_what_diverged(tmp_path: Path) -> None:
         }
     }
     (one,) = drawings.bars(whole(tmp_path))
-    assert list(one.arguments["groups"]) == ["A small table"]
+    assert list(one.arguments["groups"]) == [""]
 
 
 def test_differences_are_paired_with_the_reference(tmp_path: Path) -> None:
