@@ -69,23 +69,34 @@ def rows_of(group: str, flags: str, commands: Mapping[str, str], **same: Any) ->
     return tuple(Row(label, command, group, flags, **same) for label, command in commands.items())
 
 
-def several_heads(flags: str, epochs: int) -> tuple[Row, ...]:
-    """Returns the rows of methods with a head for each task.
+def with_penalty(epochs: int) -> dict[str, str]:
+    """Returns the commands of the methods that have either kind of head, by label.
 
     Args:
-        flags: of all rows.
         epochs: of a task without pruning, as many in all as with it.
     """
-    commands = {
-        "finetune": "finetune.py",
-        "sgd_freeze": "sgd_freeze.py",
-        "lwf": LWF,
+    return {
         "ewc": EWC,
         "mas": MAS,
         "si": SI,
         "anpyc_wo_np": WITHOUT,
         f"anpyc_wo_np, {epochs} epochs": f"{WITHOUT} --epochs {epochs}",
         "anpyc_wi_np": WITH,
+    }
+
+
+def several_heads(flags: str, epochs: int) -> tuple[Row, ...]:
+    """Returns the rows of methods with a head for each task.
+
+    Args:
+        flags: of all rows.
+        epochs: as for `with_penalty`.
+    """
+    commands = {
+        "finetune": "finetune.py",
+        "sgd_freeze": "sgd_freeze.py",
+        "lwf": LWF,
+        **with_penalty(epochs),
         "joint": "joint.py",
     }
     return rows_of(SEVERAL, f"{flags} --head multi", commands)
@@ -95,12 +106,7 @@ def one_head(flags: str, epochs: int) -> tuple[Row, ...]:
     """Returns the rows of methods with one head; arguments as for `several_heads`."""
     commands = {
         "sgd_single_head": "sgd_single_head.py",
-        "ewc": EWC,
-        "mas": MAS,
-        "si": SI,
-        "anpyc_wo_np": WITHOUT,
-        f"anpyc_wo_np, {epochs} epochs": f"{WITHOUT} --epochs {epochs}",
-        "anpyc_wi_np": WITH,
+        **with_penalty(epochs),
         "joint": "joint.py --head shared",
     }
     return rows_of(ONE, f"{flags} --head single", commands)
@@ -687,9 +693,6 @@ def run(given: argparse.Namespace) -> int:
     every = [table.name for table in TABLES]
     folder = given.results_dir
     store = tables.Store(folder)
-    published = None
-    if folder != RESULTS:
-        published = tables.fill(TABLES, every, tables.Store(RESULTS))
     if given.list:
         shell_commands(store, given.tables)
         return 0
@@ -697,6 +700,9 @@ def run(given: argparse.Namespace) -> int:
         text = publish.csv_runs(tables.fill(TABLES, given.tables, store).values())
         given.csv.write_text(text, encoding="utf-8")
         return 0
+    published = None
+    if folder != RESULTS:
+        published = tables.fill(TABLES, every, tables.Store(RESULTS))
     failed = 0
     if not given.check:
         experiment.writable(folder, "--results-dir")

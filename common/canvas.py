@@ -372,8 +372,12 @@ class Drawing:
         """What stands in the file, of the data drawn."""
         return digest(self.draw.__name__, [self.title, self.arguments])
 
+    def is_in(self, path: Path) -> bool:
+        """Whether a file, which is there, shows the same data."""
+        return stamped(path) == self.digest
+
     def write(self, path: Path) -> None:
         """Draws the figure, unless the file shows the same already."""
-        if not path.exists() or stamped(path) != self.digest:
+        if not path.exists() or not self.is_in(path):
             self.draw(path=path, title=self.title, **self.arguments)
             stamp(path, self.digest)

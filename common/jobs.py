@@ -206,8 +206,7 @@ class _Overall:
         self.look([part])
         strength = "" if part.strength is None else f", λ {results.number(part.strength)}"
         seeds = " ".join(map(str, part.seeds))
-        place = ": ".join(filter(None, (part.table, part.row.group, part.row.label)))
-        title = f"{place}{strength}, seeds {seeds}"
+        title = f"{part.table}: {part.row.title}{strength}, seeds {seeds}"
         reasons = [] if status in (0, 3) else [last]
         if status == 3:
             stored = [

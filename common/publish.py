@@ -113,14 +113,13 @@ def commands(filled: tables.Filled) -> str:
     for row in filled.rows:
         if row.command is None:
             continue
-        title = f"{row.row.group}: {row.row.label}" if row.row.group else row.row.label
         if row.grid:
             line = _line(row.command, row.grid, row.tuning_seeds)
-            lines += [f"# {title}: choose λ", line]
+            lines += [f"# {row.row.title}: choose λ", line]
         elif row.row.strength_of:
-            lines.append(f"# {title}: λ as in the table {row.row.strength_of[0]}")
-        if not row.grid and not row.row.strength_of:
-            lines.append(f"# {title}")
+            lines.append(f"# {row.row.title}: λ as in the table {row.row.strength_of[0]}")
+        else:
+            lines.append(f"# {row.row.title}")
         if row.strengths and not (row.grid and row.seeds == row.tuning_seeds):
             strengths = [one for one in row.strengths if one is not None]
             lines.append(_line(row.command, strengths, row.seeds))
@@ -138,7 +137,7 @@ def note(filled: tables.Filled) -> str:
     "{label: head}" stands for a cell, "{group: label: head}" where the table has groups; of a
     measure or a difference without (n).
     """
-    by_place = {": ".join(filter(None, row.key)): cells(filled, row) for row in filled.rows}
+    by_place = {row.row.title: cells(filled, row) for row in filled.rows}
 
     def cell(found: re.Match[str]) -> str:
         place, _, head = found[1].rpartition(": ")
@@ -194,13 +193,12 @@ def comparison(published: tables.Filled, own: tables.Filled) -> tuple[list[str],
                 continue
             first, second = pair
             differ = tables.differs(first, second, column) if first and second else None
-            title = ": ".join(part for part in ours.key if part)
             strengths = [
                 _strength(one) if len(one.strengths) == 1 else "-" for one in (theirs, ours)
             ]
             texts = [shown(figure, column, n) for figure, n in zip(pair, lost, strict=True)]
             verdict = {True: "yes", False: "no", None: "-"}[differ]
-            rows.append([title, *strengths, column.title, *texts, verdict])
+            rows.append([ours.row.title, *strengths, column.title, *texts, verdict])
     return header, rows
 
 
@@ -385,14 +383,14 @@ def with_blocks(
     Raises:
         ResultError: there is no such table or text.
     """
-    texts = dict(more or {})
-    texts.update({name: body(one) for name, one in filled.items() if one.complete})
+    bodies = {name: body(one) for name, one in filled.items() if one.complete}
+    blocks = {**(more or {}), **bodies}
 
     def block(found: re.Match[str]) -> str:
         name = found[2]
-        if name not in texts and name not in filled:
+        if name not in blocks and name not in filled:
             raise results.ResultError(f"{path}: there is no table {name} for its block")
-        return f"{found[1]}{texts[name]}{found[3]}" if name in texts else found[0]
+        return f"{found[1]}{blocks[name]}{found[3]}" if name in blocks else found[0]
 
     return _BLOCK.sub(block, path.read_bytes().decode())
 
@@ -411,8 +409,8 @@ def write(files: Mapping[Path, str], drawn: Mapping[Path, canvas.Drawing]) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_bytes() != text.encode():
             temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.write_bytes(text.encode())
-            os.replace(temporary, path)
+            with results.replacing(path, temporary) as file:
+                file.write(text.encode())
     for path, drawing in drawn.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         drawing.write(path)
@@ -437,7 +435,7 @@ def check(
     for path, drawing in drawn.items():
         if not path.exists():
             wrong.append(f"{path} is missing")
-        elif canvas.stamped(path) != drawing.digest:
+        elif not drawing.is_in(path):
             wrong.append(f"{path} does not show what the results give")
     found = (*folder.glob("tables/*.csv"), *folder.glob("figures/*.png"))
     return wrong + [f"{path} is of no table" for path in found if path not in {*files, *drawn}]

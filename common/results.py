@@ -161,7 +161,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """
     # There and back, so that only lists, dicts with text as keys, and scalars are left.
     plain = json.loads(json.dumps(content, allow_nan=False))
-    with _replacing(path, path.with_name(f".{path.name}.{os.getpid()}")) as file:
+    with replacing(path, path.with_name(f".{path.name}.{os.getpid()}")) as file:
         file.write(_rows(plain).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -188,7 +188,7 @@ def _is_row(value: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path, temporary: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, temporary: Path) -> Iterator[IO[bytes]]:
     """Opens a file that replaces another one in the end, whole or not at all.
 
     Args:
@@ -425,7 +425,7 @@ class RunFiles:
         self, path: Path, save: Callable[..., None], arrays: Mapping[str, npt.NDArray[Any]]
     ) -> None:
         """Writes arrays whole or not at all."""
-        with _replacing(path, self._temporary(path)) as file:
+        with replacing(path, self._temporary(path)) as file:
             save(file, **arrays)
 
     def finish(

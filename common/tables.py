@@ -110,6 +110,11 @@ class Row:
     lost: int = 0
     select: str = ""
 
+    @property
+    def title(self) -> str:
+        """Heading and label, which no other row of the table has."""
+        return ": ".join(filter(None, (self.group, self.label)))
+
 
 @dataclasses.dataclass(frozen=True)
 class Table:
