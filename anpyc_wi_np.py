@@ -1,14 +1,14 @@
 """ANPyC: adversarial neural pruning and synaptic consolidation.
 
 Each task is learned with all weights free, then in rounds: the weights whose removal changes the
-output entropy least are set to 0 and the others trained again (README, "Pruning"). Afterwards the
-structure-aware importance Ω is measured and added to that of earlier tasks (README, equation 1),
-which holds every weight in place, in proportion, while later tasks are learned (README, equations
-2 and 3). At the start of the next task the pruned weights are free to grow again.
+output entropy least are set to 0 and the others trained again. Afterwards the structure-aware
+importance Ω is measured and added to that of earlier tasks (equation 1), which holds every weight
+in place, in proportion, while later tasks are learned (equations 2 and 3). At the start of the next
+task the pruned weights are free to grow again.
 
     python anpyc_wi_np.py
 
-README.md, "Scripts", has the result and the time to expect.
+docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
 
 from __future__ import annotations

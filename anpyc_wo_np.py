@@ -1,12 +1,12 @@
 """ANPyC without neural pruning: consolidation by structure-aware importance.
 
-After each task the importance Ω of every trunk weight is measured (README, equation 1) and merged
-with that of earlier tasks, by the element-wise maximum or (--merge) as a sum; while a later task is
-learned, every weight is held near its old value in proportion to Ω (README, equations 2 and 3).
+After each task the importance Ω of every trunk weight is measured (equation 1) and merged with that
+of earlier tasks, by the element-wise maximum or (--merge) as a sum; while a later task is learned,
+every weight is held near its old value in proportion to Ω (equations 2 and 3).
 
     python anpyc_wo_np.py --lambda 3
 
-README.md, "Scripts", has the result and the time to expect.
+docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
 
 from __future__ import annotations

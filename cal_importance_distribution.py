@@ -2,11 +2,11 @@
 
 Task 0 is learned, the three importances are measured, the network is pruned along a path of rising
 percentiles of its signed structure-aware importance with a little training after each step, and
-they are measured again (README, "Importance distribution").
+they are measured again.
 
     python cal_importance_distribution.py
 
-README.md, "Scripts", has the result and the time to expect.
+docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
 
 from __future__ import annotations

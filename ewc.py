@@ -1,12 +1,12 @@
 """EWC: elastic weight consolidation (Kirkpatrick et al. 2017).
 
-After each task the diagonal F of its Fisher information is measured, and a quadratic with its own
-anchor is added to the penalty, (λ/2) Σ_k F_k (θ − θ*_k)². With --gamma there is one quadratic,
-Ω ← γ Ω + F around the newest weights (online EWC, Schwarz et al. 2018; README, "Baselines").
+After each task the diagonal F of its Fisher information is measured (equation 4), and a quadratic
+with its own anchor is added to the penalty, (λ/2) Σ_k F_k (θ − θ*_k)² (equation 5). With --gamma
+there is one quadratic, Ω ← γ Ω + F around the newest weights (online EWC, Schwarz et al. 2018).
 
     python ewc.py
 
-README.md, "Scripts", has the result and the time to expect.
+docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Fine-tuning: one task after another, nothing protects the old ones. The lower bound.
 
-Every task has a head of its own (README, "Scripts").
+Every task has a head of its own.
 
     python finetune.py
 
-README.md, "Scripts", has the result and the time to expect.
+docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
 
 from __future__ import annotations

@@ -2,12 +2,11 @@
 
 Every batch mixes images of all tasks. As released one output of 10·T classes tells task and class
 apart. With --head multi every task has ten outputs of its own, the bound of the methods with many
-heads; with --head shared all tasks have the same ten, the bound of the methods with one (README,
-"Baselines").
+heads; with --head shared all tasks have the same ten, the bound of the methods with one.
 
     python joint.py
 
-README.md, "Scripts", has the result and the time to expect.
+docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 While a task is learned, the old heads' outputs on its images are held near those of the network as
 it was when the task began, the teacher: λ Σ_s D_s, D_s the cross-entropy between the teacher's and
-the student's softmax of head s at temperature τ (README, "Baselines").
+the student's softmax of head s at temperature τ (equation 8).
 
     python lwf.py
 
-README.md, "Scripts", has the result and the time to expect.
+docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
 
 from __future__ import annotations

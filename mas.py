@@ -1,11 +1,11 @@
 """MAS: memory-aware synapses (Aljundi et al. 2018).
 
 After each task the sensitivity Ω of the output's squared norm to every weight is measured and added
-to that of earlier tasks; the penalty is (λ/2) Σ Ω (θ − θ*)² (README, "Baselines").
+to that of earlier tasks (equation 6); the penalty is (λ/2) Σ Ω (θ − θ*)².
 
     python mas.py
 
-README.md, "Scripts", has the result and the time to expect.
+docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
 
 from __future__ import annotations

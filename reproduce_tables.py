@@ -11,28 +11,23 @@ that do not enter the table.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import importlib
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from common import (
+    canvas,
     distribution,
     drawings,
-    experiment,
-    jobs,
     options,
-    progress,
     publish,
+    reproduction,
     results,
     tables,
 )
-from common.canvas import Drawing
 from common.tables import ACC, Column, Figure, Row, Table, metric
 
 ROOT = options.ROOT
@@ -112,6 +107,12 @@ def one_head(flags: str, epochs: int) -> tuple[Row, ...]:
     return rows_of(ONE, f"{flags} --head single", commands)
 
 
+def stored(name: str) -> dict[str, Any]:
+    """Returns a file of figures that are not of our runs: others', or speed."""
+    found: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    return found
+
+
 # The short protocols, on which the release was run.
 SHORT = {
     "finetune": "--tasks 5 --epochs 5",
@@ -125,8 +126,7 @@ SHORT = {
     "anpyc_wi_np": "--tasks 5 --epochs 3 --retrain-epochs 2",
     "joint": "--epochs 3",
 }
-RELEASE: dict[str, Any] = json.loads((RESULTS / "release.json").read_text(encoding="utf-8"))
-BENCHMARK: dict[str, Any] = json.loads((RESULTS / "benchmark.json").read_text(encoding="utf-8"))
+RELEASE = stored("release.json")
 
 
 def released_figure(values: Sequence[float]) -> Figure:
@@ -248,20 +248,13 @@ def importance_rows() -> tuple[Row, ...]:
         }
         rows.append(Row("the authors", group=name, figures=theirs))
         command = "cal_importance_distribution.py"
-        rows.append(
-            Row(
-                "as released",
-                f"{command} --as-released",
-                name,
-                reference="the authors",
-                select=name,
-            )
-        )
-        rows.append(Row("default", command, name, select=name))
+        released = f"{command} --as-released"
+        rows.append(Row("as released", released, name, reference="the authors"))
+        rows.append(Row("default", command, name))
     return tuple(rows)
 
 
-def importance_figures(filled: tables.Filled) -> list[Drawing]:
+def importance_figures(filled: tables.Filled) -> list[canvas.Drawing]:
     """Returns the authors' figures as released, and those that one can read."""
     found = []
     for label, names in (
@@ -592,182 +585,124 @@ TABLES = (
 )
 
 
+def spread(ratio: Mapping[str, float]) -> str:
+    """Returns a ratio of times: median (quartiles)."""
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+
+def avalanche() -> str:
+    """Returns the block that shows Avalanche beside our scripts."""
+    lines = []
+    for network, methods in stored("avalanche.json")["networks"].items():
+        for method, sides in methods.items():
+            ratios = [spread(sides[side]["ratio"]) for side in ("theirs", "batched")]
+            kept = [f"{100 * sides[side]['kept']:.1f}" for side in ("ours", "theirs")]
+            lines.append([f"{network}, {method}", *ratios, *kept])
+    header = ["Avalanche / ours", "batched / ours", "ACC, ours", "ACC, Avalanche"]
+    return publish.markdown(["", *header], lines)
+
+
 def speed() -> dict[str, str]:
-    """Returns the blocks that show the benchmark's ratios: median (quartiles)."""
-
-    def shown(ratio: Mapping[str, float]) -> str:
-        return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
-
+    """Returns the blocks that show the benchmark's ratios."""
+    benchmark = stored("benchmark.json")
     steps = [
-        [f"`{script}`", *(shown(one["ratios"][rival]) for rival in RIVALS)]
-        for script, one in BENCHMARK["steps"].items()
+        [f"`{script}`", *(spread(one["ratios"][rival]) for rival in RIVALS)]
+        for script, one in benchmark["steps"].items()
     ]
     rest = [
-        [(SMALL_NETWORK if part == "passes-small" else "") + what, shown(one["ratio"]), one["to"]]
+        [(SMALL_NETWORK if part == "passes-small" else "") + what, spread(one["ratio"]), one["to"]]
         for part in BENCHMARK_PARTS
-        for what, one in BENCHMARK[part].items()
+        for what, one in benchmark[part].items()
         if what != one["to"]
     ]
     return {
+        "speed beside Avalanche": avalanche(),
         "speed of a step": publish.markdown(["step", *RIVALS.values()], steps),
         "speed of the rest": publish.markdown(["what", "time", "relative to"], rest),
     }
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads the command line; ends the process on a bad one."""
-    parser = options.Parser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    names = [table.name for table in TABLES]
-    parser.add_argument(
-        "tables", nargs="*", metavar="TABLE", help=f"of {', '.join(names)} [all of them]"
-    )
-    parser.add_argument(
-        "--results-dir",
-        type=Path,
-        default=RESULTS,
-        metavar="DIR",
-        help="compute in this folder, and show its values beside the published ones [results]",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="commands at once, of one thread each [one a core]",
-    )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--list",
-        action="store_true",
-        help="compute nothing, print a shell command for every missing run",
-    )
-    what.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE",
-        help="compute nothing, write a line for every stored run of complete and other tables",
-    )
-    what.add_argument(
-        "--check",
-        action="store_true",
-        help="compute nothing, fail where a generated file is not what the results give",
-    )
-    given = parser.parse_args(arguments)
-    for name in given.tables:
-        if name not in names:
-            parser.error(f"there is no table {name}; there are {', '.join(names)}")
-    if given.jobs < 1:
-        parser.error(f"--jobs {given.jobs} is not a whole number from 1")
-    given.tables = [name for name in names if name in (given.tables or names)]
-    given.results_dir = given.results_dir.resolve()
-    return given
+# Rows of the headline: labels with several heads and with one.
+HEADLINE = {
+    "no protection": ("finetune", "sgd_single_head"),
+    "frozen trunk": ("sgd_freeze", ""),
+    "LwF": ("lwf", ""),
+    "EWC": ("ewc", "ewc"),
+    "MAS": ("mas", "mas"),
+    "SI": ("si", "si"),
+    "ANPyC without pruning": ("anpyc_wo_np", "anpyc_wo_np"),
+    "ANPyC": ("anpyc_wi_np", "anpyc_wi_np"),
+    "joint training, the bound": ("joint", "joint"),
+}
 
 
-def shell_commands(store: tables.Store, wanted: Sequence[str]) -> None:
-    """Prints a shell command for every missing run, and on standard error what follows later."""
-    filled = tables.fill(TABLES, wanted, store)
-    known = tables.missing_runs(filled)
-    for part in known:
-        for seed in part.seeds:
-            print(dataclasses.replace(part, seeds=(seed,)).shell(store.folder))
-    waiting = tables.waiting(filled)
-    if waiting:
-        runs = sum(len(row.seeds) for row in waiting)
-        print(
-            f"{len(waiting)} rows choose λ from these runs; then --list again, for {runs} runs "
-            "or, where a grid is widened, more",
-            file=sys.stderr,
-        )
+def headline(filled: Mapping[str, tables.Filled]) -> str:
+    """Returns the block that shows ACC of all methods on equal terms, small network.
 
-
-def run(given: argparse.Namespace) -> int:
-    """Does what the command line asks for, and returns the exit status.
-
-    Raises:
-        ResultError: a stored file cannot be used.
-        UsageError: a folder cannot be written.
-        OSError: a file cannot be written or read.
+    Args:
+        filled: all tables, by name; those that are not complete have no column.
     """
-    every = [table.name for table in TABLES]
-    folder = given.results_dir
-    store = tables.Store(folder)
-    if given.list:
-        shell_commands(store, given.tables)
-        return 0
-    if given.csv:
-        text = publish.csv_runs(tables.fill(TABLES, given.tables, store).values())
-        given.csv.write_text(text, encoding="utf-8")
-        return 0
-    published = None
-    if folder != RESULTS:
-        published = tables.fill(TABLES, every, tables.Store(RESULTS))
-    failed = 0
-    if not given.check:
-        experiment.writable(folder, "--results-dir")
-        failed = jobs.make(TABLES, given.tables, store, given.jobs)
-    filled = tables.fill(TABLES, every, store)
-    files = publish.texts(folder, filled, published)
-    if published is None:
-        files |= {path: publish.with_blocks(path, filled, speed()) for path in DOCUMENTS}
-    drawn = publish.figures(folder, filled)
-    if given.check:
-        wrong = publish.check(files, drawn, folder)
-        print("\n".join(wrong) or "all that is generated is what the results give")
-        return 1 if wrong else 0
-    publish.write(files, drawn)
-    say_what_came_out(given.tables, filled, published)
-    print(f"see {folder / 'README.md'}")
-    if failed:
-        print(f"{failed} commands failed; the same command tries them again")
-    return 1 if failed else 0
-
-
-def say_what_came_out(
-    wanted: Sequence[str],
-    filled: Mapping[str, tables.Filled],
-    published: Mapping[str, tables.Filled] | None,
-) -> None:
-    """Prints the comparison with the published tables, and whether results are of other sources."""
-    display = progress.Display()
-    others = sum(
-        result["versions"].get("code") != results.code_digest(ROOT / f"{result['script']}.py")
-        for name in wanted
-        for _, _, result in tables.all_runs(filled[name])
-    )
-    if others:
-        display.say(f"{others} stored results of other sources of their script; they stay valid")
-    for name in wanted:
+    header, columns = [""], []
+    for name, sequence in (("equal-small", "10 tasks"), ("long", "50 tasks")):
         if not filled[name].complete:
-            display.say(f"{name}: not complete")
-        elif published and not published[name].complete:
-            display.say(f"{name}: not published yet, so there is nothing to compare with")
-        elif published:
-            header, rows = publish.comparison(published[name], filled[name])
-            display.table(f"{name}, in percent where it is an accuracy", header, rows)
-            apart = sum(row[-1] == "yes" for row in rows)
-            display.say(f"{name}: {apart} of {len(rows)} values differ by more than the noise")
+            continue
+        for place, group in enumerate((SEVERAL, ONE)):
+            header.append(f"{sequence}, {group.lower()}")
+            labels = [both[place] for both in HEADLINE.values()]
+            rows = [filled[name].row(group, label) if label else None for label in labels]
+            columns.append(
+                [
+                    publish.shown(row.figure(ACC), ACC, row.diverged(ACC)) if row else "-"
+                    for row in rows
+                ]
+            )
+    return publish.markdown(header, zip(HEADLINE, *columns, strict=True))
+
+
+def prices(filled: Mapping[str, tables.Filled]) -> str:
+    """Returns the block that shows what each defect costs in each script.
+
+    Args:
+        filled: all tables, by name; nothing is shown before `defects` is complete.
+    """
+    table = filled["defects"]
+    if not table.complete:
+        return ""
+    of_defects: dict[str, list[str]] = {name: [] for name in (*options.DEFECTS, "all")}
+    for row in table.rows:
+        reference = table.reference(row)
+        if reference is None:
+            continue
+        found, lost = tables.difference(row, reference, ACC), row.diverged(ACC)
+        parts = [publish.plus_minus(found, ACC, "+")] if found else []
+        parts += [f"({lost} diverged)"] if lost else []
+        defect = row.row.label.split()[0].strip(":,")
+        of_defects[defect].append(" ".join((row.row.group, *parts)))
+    lines = [[defect, "; ".join(costs)] for defect, costs in of_defects.items() if costs]
+    rows = f"[rows and commands](../results/README.md#{publish.anchor(table.table.title)})"
+    return (
+        "What each costs on the short protocols, in points of ACC, paired by seed, mean ± standard "
+        f"error ({rows}):\n\n{publish.markdown(['', 'ACC with it less ACC without'], lines)}"
+    )
+
+
+def blocks(filled: Mapping[str, tables.Filled]) -> dict[str, str]:
+    """Returns the texts of generated blocks that are no table of their own, by name.
+
+    Args:
+        filled: all tables, by name.
+    """
+    return {**speed(), "headline": headline(filled), "prices": prices(filled)}
+
+
+def publication() -> reproduction.Publication:
+    """Returns all that is published."""
+    return reproduction.Publication(TABLES, RESULTS, DOCUMENTS, blocks)
 
 
 def main() -> None:
-    """Runs the command line and ends the process with its exit status.
-
-    0: done; 1: a command failed, or --check found a difference; 2: bad input; 130: interrupted.
-    """
-    experiment.usable_streams()
-    given = parse()
-    try:
-        sys.exit(run(given))
-    except KeyboardInterrupt:
-        print("\nreproduce_tables: interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
-    except (options.UsageError, results.ResultError) as error:
-        text = str(error)
-    except OSError as error:
-        text = f"{error.filename or given.results_dir}: {error.strerror or error}"
-    print(f"reproduce_tables: error: {text}", file=sys.stderr)
-    sys.exit(2)
+    """Runs the command line."""
+    reproduction.main(publication(), Path(__file__).stem, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """SGD with a frozen trunk: learned on task 0, then every task trains its own head alone.
 
 With dropout on h2 alone the trunk's output is fixed, so it is computed once a task and the head is
-trained on it (README, "Baselines").
+trained on it.
 
     python sgd_freeze.py
 
-README.md, "Scripts", has the result and the time to expect.
+docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
 
 from __future__ import annotations

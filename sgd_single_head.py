@@ -1,10 +1,10 @@
 """SGD with a single head: all tasks share every weight, and nothing protects the old ones.
 
-The lower bound of the single-head methods (README, "Scripts").
+The lower bound of the single-head methods.
 
     python sgd_single_head.py
 
-README.md, "Scripts", has the result and the time to expect.
+docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """SI: synaptic intelligence (Zenke et al. 2017).
 
 While a task is learned, every weight's share in the fall of the loss is summed up along the path;
-at the task's end that gives its importance, which is added to that of earlier tasks. The penalty is
-c Σ Ω (θ − θ*)²; c is --lambda (README, "Baselines").
+at the task's end that gives its importance, which is added to that of earlier tasks (equation 7).
+The penalty is c Σ Ω (θ − θ*)²; c is --lambda.
 
     python si.py
 
-README.md, "Scripts", has the result and the time to expect.
+docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
 
 from __future__ import annotations

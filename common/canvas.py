@@ -6,7 +6,6 @@ was drawn: pictures of the same data differ between versions of matplotlib.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import io
@@ -31,6 +30,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from common import results
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -279,8 +280,8 @@ def task_axis(axes: Axes, tasks: int) -> None:
 
 def save(figure: Figure, path: PathLike) -> Path:
     """Write the figure as a PNG file and return its path."""
-    with _replaced(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
+    with results.replacing(Path(path)) as file:
+        figure.savefig(file, format="png", dpi=DPI)
     return Path(path)
 
 
@@ -304,11 +305,11 @@ def digest(draw_name: str, arguments: Any) -> str:
 
 def stamp(path: PathLike, text: str) -> None:
     """Store a text in the chunk "data" of a PNG file, in place of one that is there already."""
-    with Image.open(path, formats=["PNG"]) as image, _replaced(path) as temporary:
+    with Image.open(path, formats=["PNG"]) as image, results.replacing(Path(path)) as file:
         chunks = PngInfo()
         for key, value in {**image.text, "data": text}.items():
             chunks.add_text(key, value)
-        image.save(temporary, format="PNG", pnginfo=chunks, dpi=image.info.get("dpi", (DPI, DPI)))
+        image.save(file, format="PNG", pnginfo=chunks, dpi=image.info.get("dpi", (DPI, DPI)))
 
 
 def stamped(path: PathLike) -> str | None:
@@ -320,18 +321,6 @@ def stamped(path: PathLike) -> str | None:
     except (OSError, SyntaxError, ValueError):  # what Pillow raises for a damaged file
         return None
     return text
-
-
-@contextlib.contextmanager
-def _replaced(path: PathLike) -> Iterator[Path]:
-    """Yield a file name beside the final one, so that no reader meets half a file."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _plain(data: Any) -> Any:
@@ -381,3 +370,16 @@ class Drawing:
         if not path.exists() or not self.is_in(path):
             self.draw(path=path, title=self.title, **self.arguments)
             stamp(path, self.digest)
+
+
+def write_all(drawings: Iterable[Drawing], stem: Path) -> Iterator[Path]:
+    """Write figures to `<stem>.<name>.png`, and yield the path of each.
+
+    Raises:
+        OSError: a file cannot be written.
+
+    """
+    for drawing in drawings:
+        path = stem.with_name(f"{stem.name}.{drawing.name}.png")
+        drawing.write(path)
+        yield path

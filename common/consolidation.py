@@ -1,6 +1,7 @@
 """Synaptic consolidation: hold every parameter near its anchor, in proportion to its importance.
 
 One quadratic penalty serves every method; methods differ in the importance that they feed to it.
+Equations are those of docs/method.md.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def consolidated_step(
     mask: tf.Tensor | None = None,
     update: str = "proximal",
 ) -> tf.Tensor:
-    """Returns θ after one step of consolidated, masked SGD (README, equation 3).
+    """Returns θ after one step of consolidated, masked SGD (equation 3).
 
     Proximal, stable for every pull (forward-backward splitting):
 

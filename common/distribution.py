@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common import consolidation, metrics, plots
+from common import canvas, consolidation, metrics, plots
 from common import progress as progresses
-from common.canvas import Drawing
 
 AUTHORS = Path(__file__).resolve().parents[1] / "results" / "authors.json"
 STAGES = ("before", "after")
@@ -108,11 +107,8 @@ def statistics(
 
 def authors() -> Published:
     """Returns the authors' means and population standard deviations over ten runs, by kind."""
-    stored = json.loads(AUTHORS.read_text(encoding="utf-8"))
-    return {
-        kind: {name: [(mean, std) for mean, std in pairs] for name, pairs in of_kind.items()}
-        for kind, of_kind in stored.items()
-    }
+    published: Published = json.loads(AUTHORS.read_text(encoding="utf-8"))
+    return published
 
 
 def table(
@@ -138,7 +134,7 @@ def table(
     return header, rows
 
 
-def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list[Drawing]:
+def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list[canvas.Drawing]:
     """Returns all figures of stored results; histograms are summed over the seeds.
 
     Args:
@@ -161,21 +157,21 @@ def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list
     before = f"{title}, before pruning"
     stages = {f"{stage} pruning": stage for stage in STAGES}
     found = [
-        Drawing(
+        canvas.Drawing(
             "density",
             plots.density,
             before,
             {"values": {name: density("before", name) for name in names}},
         ),
-        Drawing("histogram", plots.log_histogram, before, {"histograms": sizes["before"]}),
+        canvas.Drawing("histogram", plots.log_histogram, before, {"histograms": sizes["before"]}),
     ]
     for name in names:
         densities = {label: density(stage, name) for label, stage in stages.items()}
         histograms = {label: sizes[stage][name] for label, stage in stages.items()}
         of_measure = f"{name}: {title}"
         found += [
-            Drawing(f"density_{name}", plots.density, of_measure, {"values": densities}),
-            Drawing(
+            canvas.Drawing(f"density_{name}", plots.density, of_measure, {"values": densities}),
+            canvas.Drawing(
                 f"histogram_{name}", plots.log_histogram, of_measure, {"histograms": histograms}
             ),
         ]
@@ -193,7 +189,9 @@ def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list
             "log_y": True,
         }
         found.append(
-            Drawing(kind, plots.bars, f"{kind.capitalize()} of the importance, {of}", arguments)
+            canvas.Drawing(
+                kind, plots.bars, f"{kind.capitalize()} of the importance, {of}", arguments
+            )
         )
     percents = [step["percent"] for step in results[0]["path"]]
     curves = {
@@ -201,13 +199,13 @@ def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list
         for label, key in (("test", "accuracy"), ("validation", "validation_accuracy"))
     }
     arguments = {"percents": percents, "curves": curves}
-    found.append(Drawing("path", plots.pruning_path, f"Pruning path, {of}", arguments))
+    found.append(canvas.Drawing("path", plots.pruning_path, f"Pruning path, {of}", arguments))
     return found
 
 
 def report(
     settings: Any,
-    finished: Sequence[Mapping[str, Any]],
+    runs: Sequence[Mapping[str, Any]],
     folder: Path,
     suffix: str,
     display: progresses.Display,
@@ -216,19 +214,18 @@ def report(
 
     Args:
         settings: of the script.
-        finished: results of the runs, as for `statistics`; those that diverged are left out.
+        runs: results, as for `statistics`; those that diverged are left out.
         folder: of the figures.
         suffix: of the figures' names.
         display: shows the table and the paths.
     """
-    good = [result for result in finished if result["status"] == "finished"]
-    if good:
+    finished = [result for result in runs if result["status"] == "finished"]
+    if finished:
         published = authors()
-        header, rows = table(good, published)
+        header, rows = table(finished, published)
         display.table("mean ± sample std over the seeds (authors: population std)", header, rows)
-        for drawing in [] if settings.no_figures else drawings(good, published):
-            path = folder / f"distribution{suffix}.{drawing.name}.png"
-            drawing.write(path)
+        found = [] if settings.no_figures else drawings(finished, published)
+        for path in canvas.write_all(found, folder / f"distribution{suffix}"):
             display.say(f"  {path}")
 
 

@@ -7,21 +7,20 @@ says otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from common import metrics, plots, table_plots, tables
-from common.canvas import Drawing
+from common import canvas, metrics, plots, results, table_plots, tables
 
 
-def curves(filled: tables.Filled) -> list[Drawing]:
+def curves(filled: tables.Filled) -> list[canvas.Drawing]:
     """ACC after each task, a line a row; joint training has a level."""
 
     def data(rows: Sequence[tables.FilledRow]) -> dict[str, Any]:
         lines: dict[str, Any] = {}
         levels: dict[str, Any] = {}
         for row, found in _finished(rows):
-            if _is_joint(found[0]):
+            if results.is_joint(found[0]["accuracy"]):
                 levels[row.row.label] = [one["metrics"]["ACC"] for one in found]
             else:
                 lines[row.row.label] = [
@@ -32,7 +31,7 @@ def curves(filled: tables.Filled) -> list[Drawing]:
     return _by_group(filled, "curves", plots.average_accuracy, "ACC after each task", data)
 
 
-def final_accuracies(filled: tables.Filled) -> list[Drawing]:
+def final_accuracies(filled: tables.Filled) -> list[canvas.Drawing]:
     """The accuracy on each task after the last one, a line a row."""
 
     def data(rows: Sequence[tables.FilledRow]) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def final_accuracies(filled: tables.Filled) -> list[Drawing]:
     return _by_group(filled, "final", table_plots.final_accuracy, title, data)
 
 
-def strengths(filled: tables.Filled) -> list[Drawing]:
+def strengths(filled: tables.Filled) -> list[canvas.Drawing]:
     """Validation ACC and F over λ, from the runs that chose it."""
 
     def data(rows: Sequence[tables.FilledRow]) -> dict[str, Any]:
@@ -72,18 +71,18 @@ def strengths(filled: tables.Filled) -> list[Drawing]:
     return _by_group(filled, "strengths", table_plots.over_strengths, title, data)
 
 
-def bars(filled: tables.Filled) -> list[Drawing]:
+def bars(filled: tables.Filled) -> list[canvas.Drawing]:
     """ACC of every row, all groups in one figure."""
     column = filled.table.columns[0]
     data = {
         group: {_label(row, column): list(row.values(column).values()) for row in rows}
         for group, rows in filled.groups().items()
     }
-    arguments = {"groups": data, "ylabel": "Test accuracy, mean of all tasks (%)", "zero": False}
-    return [Drawing("bars", table_plots.bars, filled.table.title, arguments)]
+    arguments = {"groups": data, "ylabel": "Test accuracy, mean of all tasks (%)"}
+    return [canvas.Drawing("bars", table_plots.bars, filled.table.title, arguments)]
 
 
-def differences(filled: tables.Filled) -> list[Drawing]:
+def differences(filled: tables.Filled) -> list[canvas.Drawing]:
     """Paired differences to the reference, all groups in one figure."""
     column = filled.table.columns[0]
     data: dict[str, dict[str, Any]] = {}
@@ -100,10 +99,10 @@ def differences(filled: tables.Filled) -> list[Drawing]:
             data[f"{group} (reference: {'; '.join(references)})".lstrip()] = each
     xlabel = f"{column.title} less that of the reference, paired by seed (percentage points)"
     arguments = {"groups": data, "xlabel": xlabel}
-    return [Drawing("differences", table_plots.differences, filled.table.title, arguments)]
+    return [canvas.Drawing("differences", table_plots.differences, filled.table.title, arguments)]
 
 
-def updates(filled: tables.Filled) -> list[Drawing]:
+def updates(filled: tables.Filled) -> list[canvas.Drawing]:
     """ACC over λ, a panel a group and a line a row."""
     data = {
         group: {
@@ -115,10 +114,10 @@ def updates(filled: tables.Filled) -> list[Drawing]:
         }
         for group, rows in filled.groups().items()
     }
-    return [Drawing("strengths", table_plots.updates, filled.table.title, {"points": data})]
+    return [canvas.Drawing("strengths", table_plots.updates, filled.table.title, {"points": data})]
 
 
-def agreement(filled: tables.Filled) -> list[Drawing]:
+def agreement(filled: tables.Filled) -> list[canvas.Drawing]:
     """ACC of every script beside that of the release where there is one."""
     column = filled.table.columns[0]
     data = {}
@@ -129,10 +128,10 @@ def agreement(filled: tables.Filled) -> list[Drawing]:
         theirs = reference.figure(column) if reference else None
         ours = list(row.values(column).values())
         data[row.command.script] = (list(theirs.values) if theirs else None, ours)
-    return [Drawing("agreement", table_plots.agreement, filled.table.title, {"pairs": data})]
+    return [canvas.Drawing("agreement", table_plots.agreement, filled.table.title, {"pairs": data})]
 
 
-def along_training(filled: tables.Filled) -> list[Drawing]:
+def along_training(filled: tables.Filled) -> list[canvas.Drawing]:
     """The accuracy of the first tasks in the course of training, a panel a row."""
 
     def data(rows: Sequence[tables.FilledRow]) -> dict[str, Any]:
@@ -156,10 +155,6 @@ def _finished(
     return [(row, finished) for row, finished in found if finished]
 
 
-def _is_joint(result: Mapping[str, Any]) -> bool:
-    return len(result["accuracy"]) < len(result["accuracy"][-1])
-
-
 def _label(row: tables.FilledRow, column: tables.Column) -> str:
     diverged = row.diverged(column)
     return row.row.label + (f" ({diverged} of {len(row.runs)} diverged)" if diverged else "")
@@ -171,7 +166,7 @@ def _by_group(
     draw: Callable[..., Any],
     title: str,
     data: Callable[[Sequence[tables.FilledRow]], dict[str, Any]],
-) -> list[Drawing]:
+) -> list[canvas.Drawing]:
     groups = filled.groups()
     found = []
     for group, rows in groups.items():
@@ -179,5 +174,5 @@ def _by_group(
         if arguments:
             suffix = "-" + re.sub(r"\W+", "-", group.lower()) if len(groups) > 1 else ""
             of = ", ".join(part for part in (filled.table.title, group.lower()) if part)
-            found.append(Drawing(name + suffix, draw, f"{of}: {title}", arguments))
+            found.append(canvas.Drawing(name + suffix, draw, f"{of}: {title}", arguments))
     return found

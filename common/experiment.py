@@ -77,7 +77,13 @@ def main(
     name = Path(script).stem
     usable_streams()
     settings = options.parse(cls, description)
-    try:
+    again = "the same command continues"
+    interrupted = (
+        f"{'without --fresh, ' if settings.fresh else ''}{again} after the last finished epoch"
+    )
+    with exits(
+        name, settings.results_dir, interrupted, f"; finished results are safe, and {again}"
+    ):
         folder = writable(settings.results_dir / name, "--results-dir")
         if settings.tensorboard:
             writable(settings.tensorboard, "--tensorboard")
@@ -89,16 +95,29 @@ def main(
         _check_size(settings, dataset)
         grid = Grid(name, folder, settings, dataset, results.code_digest(Path(script)))
         sys.exit(grid.run(run, show or report.accuracy_report))
+
+
+@contextlib.contextmanager
+def exits(name: str, folder: Path, interrupted: str, safe: str = "") -> Iterator[None]:
+    """Ends the process on bad input (2) and on Ctrl-C (130), with one line on standard error.
+
+    Args:
+        name: of the script.
+        folder: of the results, for errors that name no file.
+        interrupted: what to do after Ctrl-C.
+        safe: what follows an error of the file system.
+    """
+    try:
+        yield
     except KeyboardInterrupt:
-        text = "the same command continues after the last finished epoch"
-        text = "interrupted; " + ("without --fresh, " if settings.fresh else "") + text
-        print(f"\n{name}: {text}", file=sys.stderr)
+        print(f"\n{name}: interrupted; {interrupted}", file=sys.stderr)
         sys.exit(130)
     except (data.DataError, options.UsageError, results.ResultError) as error:
         text = str(error)
     except OSError as error:
-        place, reason = error.filename or settings.results_dir, error.strerror or error
-        text = f"{place}: {reason}; finished results are safe, and the same command continues"
+        text = f"{error.filename or folder}: {error.strerror or error}{safe}"
+    else:
+        return
     print(f"{name}: error: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(2)
 
@@ -262,7 +281,7 @@ class Grid:
             code: `results.code_digest` of the script.
         """
         self.name, self.folder, self.settings, self.code = name, folder, settings, code
-        self._dataset = dataset
+        self._dataset, self._checksum = dataset, dataset.checksum
         self.suffix = results.settings_hash(*_identities(settings, dataset.checksum))
         strengths = getattr(settings, "strength", (None,))
         self._runs = [(strength, seed) for strength in strengths for seed in settings.seeds]
@@ -345,19 +364,16 @@ class Grid:
 
     def _show_settings(self, display: progresses.Display) -> None:
         """Shows what differs from the script's defaults, and the rest in columns."""
-        now, before = self.settings, type(self.settings)()
-        numbers_depend_on = self._files[0].label["settings"]
+        now = self.settings
+        identity, default = _identities(now, self._checksum)
         changed: list[str] = []
         kept: list[str] = []
         for name, known in options.options_of(type(now)).items():
-            if name in numbers_depend_on:
-                value = getattr(now, name)
-                text = f"{options.flag(name, known)} {options.shown(value)}"
-                (kept if value == getattr(before, name) else changed).append(text)
-        checksum = numbers_depend_on["data"]
-        data_set = f"data {checksum[:8]}"
-        is_usual = checksum == data.SHIPPED_CHECKSUM
-        (kept if is_usual else changed).append(data_set)
+            if name in identity and name != "as_released":
+                text = f"{options.flag(name, known)} {options.shown(getattr(now, name))}"
+                (kept if identity[name] == default[name] else changed).append(text)
+        text = f"data {identity['data'][:8]}"
+        (kept if identity["data"] == default["data"] else changed).append(text)
         display.say(f"  not the defaults: {', '.join(changed) or 'nothing'}")
         display.say(f"  as released: {' '.join(now.as_released) or 'nothing'}")
         width = max(len(text) for text in kept) + 2
@@ -469,6 +485,6 @@ def metrics_of(
         accuracy: rows of the matrix.
         trace: of the run; None or empty for none.
     """
-    if len(accuracy) == 1 and len(accuracy[0]) > 1:
+    if results.is_joint(accuracy):
         return metrics.joint_summary(accuracy[0])
     return metrics.summary(accuracy, trace or None)

@@ -1,5 +1,7 @@
 """How important each parameter is to the task just learned: entropy, Fisher, MAS, path integral.
 
+Equations are those of docs/method.md.
+
 All measures but the path integral pass once over the task's training images, with the task's own
 head. They are exact and need one backward pass, because the gradient of one image with respect to
 a weight matrix is an outer product a δᵀ of the layer's input and its delta: the gradient of a batch
@@ -43,7 +45,7 @@ def entropy_importance(
     dropout_seed: Sequence[int] | None = None,
     order: np.ndarray | None = None,
 ) -> list[tf.Tensor]:
-    """Structure-aware importance of ANPyC (README, equation 1): the mean over all batches of ω_B.
+    """Structure-aware importance of ANPyC (equation 1): the mean over all batches of ω_B.
 
     For each batch B, with the output's entropy *summed* over its images and the classes,
     H_B = −Σ_n Σ_k p_nk log p_nk, and g = ∂H_B/∂θ,
@@ -107,7 +109,7 @@ def fisher_importance(
     used: str = "all",
     order: np.ndarray | None = None,
 ) -> list[tf.Tensor]:
-    """Diagonal of the Fisher information (README, "Baselines"): mean over images of squares.
+    """Diagonal of the Fisher information (equation 4): mean over images of squares.
 
     F = mean_n (∂ log p_y(x_n)/∂θ)², squared per image, the label y of each image from the `source`.
     No ½; dropout off. The order of the images counts only where some of a batch are left out.
@@ -173,7 +175,7 @@ def mas_importance(
     used: str = "all",
     order: np.ndarray | None = None,
 ) -> list[tf.Tensor]:
-    """Memory-aware synapses (README, "Baselines"): mean over images, absolute value per image.
+    """Memory-aware synapses (equation 6): mean over images, absolute value per image.
 
     Ω = mean_n |∂(½‖p(x_n)‖²)/∂θ| of the softmax output p, with this ½. No labels; dropout off. The
     order of the images counts only where batches do.
@@ -220,7 +222,7 @@ def mas_importance(
 
 
 class PathIntegral:
-    """Importance along the training path (SI; README, "Baselines"), from the steps' own gradients.
+    """Importance along the training path (SI; equation 7), from the steps' own gradients.
 
     At each step of `training.Trainer.train`, s −= Δθ ⊙ g with Δθ the actual change and g the
     gradient of the loss without the penalty. Per batch, summed over the steps: g is of the batch's

@@ -43,14 +43,15 @@ class Layers(NamedTuple):
 
 
 # Streams of random numbers. The initial weights' seeds end with their place; every other stream
-# ends its seeds with a number of its own, so that no two streams are the same.
+# ends its seeds with a number of its own, so that no two streams are the same. SHUFFLE alone may be
+# 0, since it seeds a generator of NumPy.
 SHUFFLE, DROPOUT, EVALUATION, LABELS, MEASURING, TEACHER = range(6)
 
 
 def stateless_seed(*keys: int) -> np.ndarray:
     """Returns a seed [2] int32 for `tf.random.stateless_*`; other keys give an unrelated one.
 
-    Zeros at the end do not count, so a stream's last key must not be 0.
+    Zeros at the end do not count, so the last key must not be 0.
     """
     return np.random.SeedSequence(keys).generate_state(2).view(np.int32)
 

@@ -249,7 +249,7 @@ def sparsity(records: Sequence[Mapping[str, float]], path: canvas.PathLike, titl
 
 def strength_curve(
     points: Mapping[float, Sequence[tuple[float, float]]],
-    best: float | None,
+    best: float,
     path: canvas.PathLike,
     title: str,
 ) -> Path:
@@ -257,7 +257,7 @@ def strength_curve(
 
     Args:
         points: per λ and seed (validation ACC, test ACC); an empty list where every run diverged.
-        best: the λ chosen, or None.
+        best: the λ chosen.
         path: the PNG file to write.
         title: the figure's title.
 
@@ -293,8 +293,7 @@ def strength_curve(
         canvas.diverged_marks(
             axes, diverged, np.full(len(diverged), 0.03), label="every run diverged"
         )
-    if best is not None:
-        axes.axvline(best, color="0.4", linestyle=":", label=f"chosen: λ = {best:g}", zorder=1)
+    axes.axvline(best, color="0.4", linestyle=":", label=f"chosen: λ = {best:g}", zorder=1)
     strengths = np.array(sorted(points))
     labels = [f"{strength:g}" for strength in strengths]
     places = np.log(strengths) if log else strengths
@@ -346,7 +345,6 @@ def density(
     values: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
     path: canvas.PathLike,
     title: str,
-    log_y: bool = False,
 ) -> Path:
     """Draw densities of min-max normalised importances.
 
@@ -354,22 +352,15 @@ def density(
         values: per name (grid [G], density [G]), for example from `gaussian_density`.
         path: the PNG file to write.
         title: the figure's title.
-        log_y: logarithmic density axis, down to a millionth of the highest density.
 
     """
     canvas.require(values)
     figure = canvas.figure(title, 8.5, 5.0)
     axes = canvas.axes(figure, "Importance, min-max normalised", "Density")
-    highest = 0.0
     for k, (name, (grid, height)) in enumerate(values.items()):
         every = math.ceil(np.size(grid) / canvas.MARKERS_PER_LINE)
         axes.plot(grid, height, label=name, markevery=every, **canvas.series_style(k))
-        highest = max(highest, float(np.max(height)))
-    if log_y:
-        axes.set_yscale("log")
-        axes.set_ylim(highest * 1e-6, highest * 3)
-    else:
-        axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0)
     canvas.legend(figure, axes)
     return canvas.save(figure, path)
 

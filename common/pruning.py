@@ -24,7 +24,7 @@ Boolean = npt.NDArray[np.bool_]
 def pruning_schedule(
     tasks: int, initial: int = 50, decay: float = 0.8, step: int = 10
 ) -> list[list[int]]:
-    """Returns the percents q of every task's pruning rounds (README, "Pruning").
+    """Returns the percents q of every task's pruning rounds.
 
     Task t has the target P_0 = initial, P_t = ⌊decay · P_{t−1}⌋, and the rounds step, 2·step, …
     up to P_t rounded up to a multiple of step (never above 100). The last task of several is not
@@ -52,7 +52,7 @@ def rank_masks(
     candidates: Sequence[Boolean] | None = None,
     masks: Sequence[Array] | None = None,
 ) -> list[Array]:
-    """Prunes the `percent` % least important candidates of each tensor (README, "Pruning").
+    """Prunes the `percent` % least important candidates of each tensor.
 
     Exactly ⌊percent/100 · |C|⌋ entries of each tensor get 0. What `masks` has pruned already ranks
     lowest, so that rounds of growing percent are nested; ties go by flat index, lower first.

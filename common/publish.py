@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -121,12 +120,11 @@ def commands(filled: tables.Filled) -> str:
         else:
             lines.append(f"# {row.row.title}")
         if row.strengths and not (row.grid and row.seeds == row.tuning_seeds):
-            strengths = [one for one in row.strengths if one is not None]
-            lines.append(_line(row.command, strengths, row.seeds))
+            lines.append(_line(row.command, row.strengths, row.seeds))
     return "\n".join(lines) + "\n"
 
 
-def _line(command: tables.Command, strengths: Sequence[float], seeds: Sequence[int]) -> str:
+def _line(command: tables.Command, strengths: Sequence[float | None], seeds: Sequence[int]) -> str:
     arguments = command.arguments(strengths, seeds)
     return shlex.join([PYTHON, f"{command.script}.py", *arguments])
 
@@ -242,6 +240,7 @@ def csv_runs(filled: Iterable[tables.Filled]) -> str:
     for one in filled:
         for row, use, result in tables.all_runs(one):
             assert row.command
+            finished = result["status"] == "finished"
             lines.append(
                 {
                     "table": one.table.name,
@@ -249,23 +248,20 @@ def csv_runs(filled: Iterable[tables.Filled]) -> str:
                     "row": row.row.label,
                     "use": use,
                     "script": result["script"],
-                    "settings": shlex.join(row.command.arguments((), ())[:-1]),
+                    "settings": shlex.join(tables.words(row.command.flags)),
                     "lambda": result["lambda"],
                     "seed": result["seed"],
                     "status": result["status"],
                     **{name: (result["metrics"] or {}).get(name) for name in _METRICS},
-                    "validation_ACC": _mean(result["validation_accuracy"]),
+                    "validation_ACC": results.validation_accuracy(result) if finished else None,
                     "seconds": result["seconds"],
+                    "file": result["file"],
                 }
             )
     return _csv(lines)
 
 
 _METRICS = ("ACC", "F", "BWT", "F_max", "LA", "min_ACC", "WC_ACC")
-
-
-def _mean(matrix: Sequence[Sequence[float]] | None) -> float | None:
-    return sum(matrix[-1]) / len(matrix[-1]) if matrix else None
 
 
 def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -294,12 +290,12 @@ def document(
         "are counted, and have no part in the mean. λ was chosen by validation accuracy, with "
         'seeds that are not in the table; "edge": the best λ is still the last of its grid. '
         '"difference": of the first measure to the reference row, mean ± standard error over '
-        "the seeds that finished in both. What the measures mean: [README](../README.md#metrics)."
+        "the seeds that finished in both. [What the measures mean](../docs/method.md#metrics)."
         "\n",
         f"```bash\n{PYTHON} reproduce_tables.py --results-dir mine   # compute all, and compare\n"
         f"{PYTHON} reproduce_tables.py fisher --results-dir mine   # one table\n```\n",
         _made(done),
-        "".join(f"* [{one.table.title}](#{_anchor(one.table.title)})\n" for one in done),
+        "".join(f"* [{one.table.title}](#{anchor(one.table.title)})\n" for one in done),
     ]
     if open_:
         parts.append(f"Not complete yet: {', '.join(open_)}.\n")
@@ -309,7 +305,7 @@ def document(
     return "\n".join(parts)
 
 
-def _anchor(title: str) -> str:
+def anchor(title: str) -> str:
     """Returns the anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
@@ -408,8 +404,7 @@ def write(files: Mapping[Path, str], drawn: Mapping[Path, canvas.Drawing]) -> No
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_bytes() != text.encode():
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            with results.replacing(path, temporary) as file:
+            with results.replacing(path) as file:
                 file.write(text.encode())
     for path, drawing in drawn.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -77,6 +77,17 @@ class ResultError(ValueError):
 def number(value: float) -> str:
     """Returns the shortest text of a number: 3.0 -> 3."""
     return repr(float(value)).removesuffix(".0")
+
+
+def is_joint(accuracy: Sequence[Sequence[float]]) -> bool:
+    """Whether accuracies are the single row of a method that learns all tasks at once."""
+    return len(accuracy) < len(accuracy[-1])
+
+
+def validation_accuracy(result: Mapping[str, Any]) -> float:
+    """Returns the validation accuracy after the last task, mean over tasks, of a finished run."""
+    last = result["validation_accuracy"][-1]
+    return float(sum(last) / len(last))
 
 
 def run_name(strength: float | None, seed: int) -> str:
@@ -161,7 +172,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """
     # There and back, so that only lists, dicts with text as keys, and scalars are left.
     plain = json.loads(json.dumps(content, allow_nan=False))
-    with replacing(path, path.with_name(f".{path.name}.{os.getpid()}")) as file:
+    with replacing(path) as file:
         file.write(_rows(plain).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -188,13 +199,14 @@ def _is_row(value: Any) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, temporary: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, temporary: Path | None = None) -> Iterator[IO[bytes]]:
     """Opens a file that replaces another one in the end, whole or not at all.
 
     Args:
         path: of the other one.
-        temporary: meanwhile, in the same folder.
+        temporary: meanwhile, in the same folder; None for a name of this process.
     """
+    temporary = temporary or path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
             yield file

@@ -274,21 +274,20 @@ def bars(
     path: canvas.PathLike,
     title: str,
     ylabel: str,
-    zero: bool = True,
 ) -> Path:
     """Draw a horizontal bar per row, as long as the mean accuracy of its seeds.
+
+    The bars begin at a round number below the lowest value; the label of the axis says at which.
 
     Args:
         groups: per heading and row label the ACC of the seeds; empty where every run diverged.
         path: the PNG file to write.
         title: the figure's title.
         ylabel: what the bars show, with its unit.
-        zero: whether the bars begin at 0. Otherwise they begin at a round number below the lowest
-            value, and the label of the axis says at which.
 
     """
     rows = [_percents(values) for group in groups.values() for values in group.values()]
-    begin = 0.0 if zero else _round_below(rows)
+    begin = _round_below(rows)
     if begin:
         ylabel = f"{ylabel}; the axis begins at {begin:g} %"
     figure, axes, places = _listing(title, groups, ylabel, ROW)

@@ -36,7 +36,7 @@ class Column:
 
     Attributes:
         title: head of the column; in a CSV file its name.
-        value: of a result and the row's `select`; None where the run has no such number.
+        value: of a result and the row's group; None where the run has no such number.
         scale: factor for print: 100 for percent.
         digits: after the point.
         strength: of the runs that count; None for all of the row.
@@ -94,7 +94,6 @@ class Row:
         strength_of: table, group and label of the row whose chosen λ this row takes.
         figures: of a row without command, by title of the column.
         lost: of a row without command, how many runs diverged.
-        select: passed on to `Column.value`.
     """
 
     label: str
@@ -108,7 +107,6 @@ class Row:
     strength_of: tuple[str, str, str] | None = None
     figures: Mapping[str, Figure] = dataclasses.field(default_factory=dict)
     lost: int = 0
-    select: str = ""
 
     @property
     def title(self) -> str:
@@ -163,12 +161,15 @@ class Command:
     flags: Mapping[str, tuple[str, ...]]
     settings: Any
 
-    def arguments(self, strengths: Sequence[float], seeds: Sequence[int]) -> list[str]:
-        """Returns the arguments of the script for some of its runs; no λ where it has none."""
-        words = [word for flag, values in self.flags.items() for word in (flag, *values)]
-        if strengths:
-            words += ["--lambda", *map(results.number, strengths)]
-        return [*words, "--seeds", *map(str, seeds)]
+    def arguments(self, strengths: Sequence[float | None], seeds: Sequence[int]) -> list[str]:
+        """Returns the arguments of the script for some of its runs; λ None where it has none."""
+        given = [results.number(one) for one in strengths if one is not None]
+        return [
+            *words(self.flags),
+            *(["--lambda", *given] if given else []),
+            "--seeds",
+            *map(str, seeds),
+        ]
 
 
 @functools.cache
@@ -185,10 +186,14 @@ def command_of(command: str, more: str = "") -> Command:
     known = {options.flag(name, one) for name, one in options.options_of(cls).items()}
     given = _flags(shlex.split(more))
     flags = {flag: values for flag, values in given.items() if flag in known} | _flags(own)
-    words = [word for flag, values in flags.items() for word in (flag, *values)]
-    settings = options.parse(cls, "", words)
+    settings = options.parse(cls, "", words(flags))
     flags = {flag: v for flag, v in flags.items() if flag not in ("--lambda", "--seeds")}
     return Command(script, flags, settings)
+
+
+def words(flags: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Returns flags and their values as a command line."""
+    return [word for flag, values in flags.items() for word in (flag, *values)]
 
 
 def _flags(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -243,7 +248,8 @@ class Store:
             result = files.read()
             if result is None:
                 return None
-            self._read[files.path] = result
+            place = files.path.relative_to(self.folder).as_posix()
+            self._read[files.path] = {**result, "file": place}
         return self._read[files.path]
 
 
@@ -285,10 +291,9 @@ class Missing:
 
     def arguments(self, folder: Path) -> list[str]:
         """Returns path of the script, and the arguments that make the runs."""
-        strengths = [] if self.strength is None else [self.strength]
         return [
             str(options.ROOT / f"{self.command.script}.py"),
-            *self.command.arguments(strengths, self.seeds),
+            *self.command.arguments((self.strength,), self.seeds),
             *("--results-dir", str(folder / self.table), "--no-figures"),
         ]
 
@@ -349,7 +354,7 @@ class FilledRow:
             for result in self.runs
             if result["status"] == "finished"
             and column.strength in (None, result["lambda"])
-            and (value := column.value(result, self.row.select)) is not None
+            and (value := column.value(result, self.row.group)) is not None
         }
 
     def figure(self, column: Column) -> Figure | None:
@@ -477,7 +482,7 @@ def _fill_row(table: Table, row: Row, store: Store, chosen: FilledRow | None) ->
             in_order = sorted(result.tuning, key=lambda one: (one["lambda"], one["seed"]))
             best = report.choose_strength(in_order, row.by_test)
             strengths = () if best is None else (best,)
-            result.edge = best in (result.grid[0], result.grid[-1])
+            result.edge = best is not None and report.at_end(best, result.grid)
             if not table.widen or not result.edge or widenings == WIDENINGS:
                 break
             more = beyond(result.grid, up=best == result.grid[-1])

@@ -84,7 +84,7 @@ def softmax_twice(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.T
 
 
 def epoch_steps(examples: int, batch_size: int) -> int:
-    """Returns the steps of one "epoch": ⌊N/batch⌋ + 1 (README, "Data")."""
+    """Returns the steps of one "epoch": ⌊N/batch⌋ + 1 (docs/method.md, "Data")."""
     return examples // batch_size + 1
 
 
@@ -148,7 +148,7 @@ def stream_order(seed: int, task: int, examples: int, batch_size: int, steps: in
 
     It is the shuffled pass that the last of the steps has reached, number ⌊(steps·batch − 1)/N⌋:
     of two passes that share a batch the later one; before the first step the first pass. Importance
-    measures that depend on batches read the images in this order (README, "Importance").
+    measures that depend on batches read the images in this order (docs/method.md, equation 1).
 
     Args:
         seed: of the run.

@@ -14,13 +14,19 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 
 # The scripts' numbers are compared between processes, all of them on the CPU.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 from tests.idx import write_idx_dataset
+
+# No test asserts how long something takes.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -188,3 +194,36 @@ def call_script(tiny_arguments: dict[str, list[str]]) -> Callable[..., Ended]:
         return Ended(ended.value.code or 0, out.getvalue(), err.getvalue())
 
     return call
+
+
+@pytest.fixture
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return the function that draws a figure into a file and returns it, laid out as there.
+
+    Its arguments: the function that draws, what that takes before a path, and keywords.
+    """
+    import matplotlib.image
+
+    from common import canvas
+
+    path, save, kept = tmp_path / "figure.png", canvas.save, []
+
+    def keep(figure: Any, path: Path) -> Path:
+        kept.append(figure)
+        return save(figure, path)
+
+    def draw(
+        function: Callable[..., Path], *data: Any, title: str = "A title", **keywords: Any
+    ) -> Any:
+        assert function(*data, path=path, title=title, **keywords) == path
+        assert list(tmp_path.iterdir()) == [path]
+        picture = matplotlib.image.imread(path)[..., :3]
+        height, width, _ = picture.shape
+        assert height >= 200 and 1000 <= width <= 2400
+        assert picture.std() > 0.01
+        assert all(edge.min() == 1 for edge in (picture[0], picture[-1], *picture[:, [0, -1]].T))
+        assert kept[-1].get_suptitle().split() == title.split()
+        return kept[-1]
+
+    monkeypatch.setattr(canvas, "save", keep)
+    return draw

@@ -171,14 +171,6 @@ def test_permutation_leaves_global_generators_alone() -> None:
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states
 
 
-def test_permuting_pixels_is_permuting_rows_of_w1(small: Dataset) -> None:
-    w1 = np.random.default_rng(0).integers(-9, 9, (16, 5))
-    images = small.train.images.astype(int)
-    for task in permuted_tasks(small, 3):
-        inverse = np.argsort(task.permutation)
-        np.testing.assert_array_equal(images[:, task.permutation] @ w1, images @ w1[inverse])
-
-
 def test_permuted_tasks(small: Dataset) -> None:
     tasks = permuted_tasks(small, 4)
     assert [task.number for task in tasks] == [0, 1, 2, 3]
@@ -303,20 +295,6 @@ def test_warning_of_absent_classes(case: str) -> None:
     assert len(text.splitlines()) == 1
 
 
-def test_warning_of_mnist_sorted_by_class(mnist: Dataset) -> None:
-    images = np.concatenate([mnist.validation.images, mnist.train.images])
-    labels = np.concatenate([mnist.validation.labels, mnist.train.labels])
-    order = np.argsort(labels, kind="stable")
-    tail, head = order[5000:], order[:5000]
-    by_class = replace(
-        mnist,
-        train=Split(images[tail], labels[tail]),
-        validation=Split(images[head], labels[head]),
-    )
-    (text,) = data.warnings(by_class)
-    assert "no image of classes 1 to 9 in the validation set; shuffle" in text
-
-
 @pytest.mark.parametrize("largest", [0, 1, 2])
 def test_warning_of_scaled_images(largest: int) -> None:
     texts = data.warnings(labelled(TEN, TEN, TEN, largest))
@@ -380,17 +358,6 @@ def test_checksum_tells_data_sets_apart(tmp_path: Path, small: Dataset) -> None:
     assert load_mnist(folder).checksum != small.checksum
 
 
-def test_synthetic_data(tmp_path: Path) -> None:
-    folders = [write_idx_dataset(tmp_path / name) for name in ("a", "b")]
-    for path in folders[0].iterdir():
-        assert path.read_bytes() == (folders[1] / path.name).read_bytes()
-    synthetic = load_mnist(folders[0])
-    images, labels = synthetic.train.images.astype(float), synthetic.train.labels
-    means = np.array([images[labels == label].mean(axis=0) for label in range(10)])
-    distances = ((synthetic.test.images[:, None] - means) ** 2).sum(axis=2)
-    assert (distances.argmin(axis=1) == synthetic.test.labels).mean() > 0.99
-
-
 # Files that are damaged, missing, or don't fit
 
 
@@ -432,8 +399,6 @@ DAMAGE = {
     "images header cut": (TRAIN_IMAGES, lambda c: c[:15], "cut short"),
     "labels header cut": (TEST_LABELS, lambda c: c[:7], "cut short"),
     "gzip of nothing": (TRAIN_LABELS, lambda c: gzip.compress(b""), "cut short"),
-    "gzip truncated": (TRAIN_IMAGES, lambda c: gzip.compress(c)[:-100], "gzip"),
-    "gzip header only": (TRAIN_IMAGES, lambda c: gzip.compress(c)[:5], "gzip"),
     "gzip CRC": (TEST_IMAGES, wrong_crc, "gzip"),
     "gzip deflate": (TRAIN_LABELS, wrong_deflate, "gzip"),
     "gzip trailing bytes": (TEST_LABELS, lambda c: gzip.compress(c) + b"x", "gzip"),
@@ -476,26 +441,24 @@ def test_damaged_file(tmp_path: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize("name", data.FILES)
-def test_missing_file(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("replace_by", "what"),
+    [
+        (lambda path: None, "missing"),
+        (lambda path: path.symlink_to("nowhere"), "cannot be read: No such file"),
+        (os.mkdir, "not a regular file"),
+        (os.mkfifo, "not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+    ],
+    ids=["nothing", "broken link", "folder", "pipe", "device"],
+)
+def test_file_that_cannot_be_read(
+    tmp_path: Path, name: str, replace_by: Callable[[Path], None], what: str
+) -> None:
     folder = write_small(tmp_path)
     (folder / name).unlink()
-    assert_rejected(folder, name, "missing")
-
-
-@pytest.mark.parametrize("name", data.FILES)
-def test_unreadable_file(tmp_path: Path, name: str) -> None:
-    folder = write_small(tmp_path)
-    (folder / name).unlink()
-    (folder / name).symlink_to("nowhere")
-    assert_rejected(folder, name, "cannot be read: No such file")
-
-
-@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
-def test_no_regular_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    folder = write_small(tmp_path)
-    (folder / TEST_LABELS).unlink()
-    make(folder / TEST_LABELS)
-    assert_rejected(folder, TEST_LABELS, "not a regular file")
+    replace_by(folder / name)
+    assert_rejected(folder, name, what)
 
 
 def test_no_room_for_validation(tmp_path: Path) -> None:
@@ -511,7 +474,7 @@ def test_no_folder(tmp_path: Path) -> None:
     assert_rejected(tmp_path / "file", "", "Not a directory")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(kept=st.floats(0, 1, exclude_max=True))
 def test_gzip_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, kept: float) -> None:
     folder = write_small(tmp_path_factory.getbasetemp() / "cut", compress=True)

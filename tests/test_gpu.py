@@ -6,20 +6,18 @@ An operation that has no GPU kernel fails here. Nothing is run on a GPU, nor com
 from __future__ import annotations
 
 import ast
-import dataclasses
 import functools
 import importlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import tensorflow as tf
 
 from common import importance, training
-from tests import oracles
+from tests import runs
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 # Settings that lead to programs of their own, beside the defaults and all defects.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "ewc": [{"fisher": "exact"}, {"fisher": "labels"}],
@@ -58,18 +56,10 @@ def programs(scripts: list[str]) -> Iterator[list[tuple[str, Any, Any]]]:
     clear_compiled()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf, "function", noting)
-        tasks = oracles.tiny_tasks(2)
         for script in scripts:
             module = importlib.import_module(script)
-            small = {"tasks": 2, "hidden": oracles.HIDDEN, "batch_size": oracles.BATCH, "epochs": 1}
-            small |= {"steps": None, "prune_percent": 10, "prune_step": 10, "retrain_epochs": 1}
-            names = {field.name for field in dataclasses.fields(module.Settings)}
-            released: dict[str, Any] = {"as_released": module.Settings.DEFECTS}
-            if "D16" in module.Settings.DEFECTS:
-                released["update"] = "explicit"
-            for changes in ({}, released, *VARIANTS.get(script, [])):
-                own = {name: value for name, value in small.items() if name in names}
-                module.run(module.Settings(**{**own, **changes}), tasks)
+            for changes in ({}, runs.all_defects(script), *VARIANTS.get(script, [])):
+                module.run(runs.settings_of(script, **changes), runs.TASKS[:2])
     clear_compiled()
     yield list(seen.values())
 

@@ -25,7 +25,7 @@ from tests import made_up
 from tests.made_up import filled, keep, row, table
 
 EWC = "ewc.py --lambda 1 3"
-Make = Callable[..., int]
+StandIns = Callable[..., Path]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def results(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIns:
     """Return the function that puts stand-ins in place of the scripts; arguments: the orders."""
 
     def put(**orders: Any) -> Path:
@@ -66,7 +66,7 @@ def begun(project: Path) -> list[tuple[str, str, str]]:
 
 
 def test_missing_runs_are_made_and_then_those_of_the_chosen_λ(
-    stand_ins: Callable[..., Path], results: Path
+    stand_ins: StandIns, results: Path
 ) -> None:
     project = stand_ins()
     keep(results / "small", "finetune.py", 1, 0.9)
@@ -89,7 +89,7 @@ def test_missing_runs_are_made_and_then_those_of_the_chosen_λ(
 
 
 def test_widened_grid_is_made_before_the_runs_of_the_table(
-    stand_ins: Callable[..., Path], results: Path
+    stand_ins: StandIns, results: Path
 ) -> None:
     project = stand_ins()  # the smaller λ, the better
     whole = table(row("ewc", "ewc.py --lambda 3e-36 1e-35"), seeds=(0,))
@@ -99,22 +99,8 @@ def test_widened_grid_is_made_before_the_runs_of_the_table(
     assert sorted(float(one[1]) for one in places[:-1]) == [1e-36, 3e-36, 1e-35]
 
 
-def test_run_of_two_tables_is_made_once_and_both_are_complete(
-    stand_ins: Callable[..., Path], results: Path
-) -> None:
-    project = stand_ins()
-    both = [table(row("ewc", EWC), name=name, widen=False) for name in ("small", "second")]
-    store = tables.Store(results)
-    assert jobs.make(both, ["small", "second"], store, 2) == 0
-    places = begun(project)
-    assert len(places) == len(set(places)) == 4
-    assert all(one.complete for one in tables.fill(both, ["small", "second"], store).values())
-
-
 @pytest.mark.parametrize("at_once", [1, 2, 3])
-def test_no_more_than_so_many_run_at_once(
-    stand_ins: Callable[..., Path], results: Path, at_once: int
-) -> None:
+def test_no_more_than_so_many_run_at_once(stand_ins: StandIns, results: Path, at_once: int) -> None:
     # The first ones wait for each other, and can end only if all of them run.
     scripts = ("finetune", "sgd_freeze", "sgd_single_head", "joint")
     project = stand_ins(**dict.fromkeys(scripts, "meet"), number=at_once)
@@ -125,7 +111,7 @@ def test_no_more_than_so_many_run_at_once(
     assert len(begun(project)) == 4
 
 
-def test_portions_of_one_λ_go_to_one_command(stand_ins: Callable[..., Path], results: Path) -> None:
+def test_portions_of_one_λ_go_to_one_command(stand_ins: StandIns, results: Path) -> None:
     project = stand_ins()
     assert make(results, table(row("", "finetune.py"), seeds=tuple(range(8))), at_once=1) == 0
     seeds = [one[-1] for one in made_up.log(project) if one[0] == "begin"]
@@ -136,7 +122,7 @@ def test_portions_of_one_λ_go_to_one_command(stand_ins: Callable[..., Path], re
 
 
 def test_failing_command_is_told_and_stops_no_other(
-    stand_ins: Callable[..., Path], results: Path, capsys: pytest.CaptureFixture[str]
+    stand_ins: StandIns, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = stand_ins(finetune="fail", ewc="fail")
     rows = (
@@ -162,7 +148,7 @@ def test_failing_command_is_told_and_stops_no_other(
 
 
 def test_diverged_run_is_no_failure(
-    stand_ins: Callable[..., Path], results: Path, capsys: pytest.CaptureFixture[str]
+    stand_ins: StandIns, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stand_ins(finetune="diverge")
     whole = table(row("bad", "finetune.py", seeds=(0,)), row("good", "joint.py", seeds=(0,)))
@@ -175,9 +161,7 @@ def test_diverged_run_is_no_failure(
     assert "small: good, seeds 0: done" in out and "failed" not in out
 
 
-def test_damaged_file_ends_it_before_anything_is_made(
-    stand_ins: Callable[..., Path], results: Path
-) -> None:
+def test_damaged_file_ends_it_before_anything_is_made(stand_ins: StandIns, results: Path) -> None:
     project = stand_ins()
     path = keep(results / "small", "finetune.py", 0, 0.9)
     path.write_text("{")
@@ -255,19 +239,9 @@ def test_status_and_last_line_are_told(
         assert ended(running) == expected
 
 
-def test_nothing_has_ended_while_all_run(stand_ins: Callable[..., Path], results: Path) -> None:
-    project = stand_ins(finetune="wait")
-    (part,) = filled(results, table(row("", "finetune.py"))).rows[0].missing
-    with jobs.Jobs() as running:
-        running.start(part, part.arguments(results))
-        assert running.ended(0) == {}
-        wait_for(lambda: made_up.log(project))
-        assert list(running.running) == [part]
-
-
 @pytest.mark.parametrize("order", ["wait", "ignore"])
 def test_error_ends_what_is_running(
-    stand_ins: Callable[..., Path], results: Path, monkeypatch: pytest.MonkeyPatch, order: str
+    stand_ins: StandIns, results: Path, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
     project = stand_ins(finetune=order, joint=order)
     if order == "ignore":
@@ -278,6 +252,7 @@ def test_error_ends_what_is_running(
         for part in parts:
             running.start(part, part.arguments(results))
         wait_for(lambda: len(made_up.log(project)) == 2)
+        assert list(running.running) == parts and running.ended(0) == {}
         processes = [process for process, _ in running.running.values()]
         raise KeyError
     assert running.running == {}
@@ -330,19 +305,19 @@ def parent(project: Path, results: Path) -> Iterator[tuple[subprocess.Popen[str]
         process.communicate()
 
 
-def test_interruption_ends_the_children(stand_ins: Callable[..., Path], results: Path) -> None:
+def test_interruption_ends_the_children(stand_ins: StandIns, results: Path) -> None:
     project = stand_ins(finetune="wait", joint="wait")
     with parent(project, results) as (process, pids):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert "interrupted" in err and "Traceback" not in err
+        assert "interrupted; the same command goes on" in err and "Traceback" not in err
         assert not any(map(is_running, pids))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_child_outlives_its_parent(
-    stand_ins: Callable[..., Path], results: Path, number: signal.Signals
+    stand_ins: StandIns, results: Path, number: signal.Signals
 ) -> None:
     project = stand_ins(finetune="wait", joint="ignore")
     with parent(project, results) as (process, pids):

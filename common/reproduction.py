@@ -1,0 +1,194 @@
+"""Makes published tables and figures from stored runs, and the runs that are missing.
+
+`reproduce_tables.py` says which tables; this is its command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from common import experiment, jobs, options, progress, publish, results, tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Publication:
+    """What is published.
+
+    Attributes:
+        all_tables: in the order of the page.
+        folder: of the published results.
+        documents: other pages with generated blocks.
+        blocks: returns, from all tables by name, the texts of further blocks by name.
+    """
+
+    all_tables: Sequence[tables.Table]
+    folder: Path
+    documents: Sequence[Path]
+    blocks: Callable[[Mapping[str, tables.Filled]], Mapping[str, str]]
+
+
+def parse(
+    publication: Publication, description: str | None, arguments: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """Reads the command line; ends the process on a bad one.
+
+    Args:
+        publication: whose tables can be named.
+        description: for --help.
+        arguments: None for those of the process.
+    """
+    parser = options.Parser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [table.name for table in publication.all_tables]
+    parser.add_argument(
+        "tables", nargs="*", metavar="TABLE", help=f"of {', '.join(names)} [all of them]"
+    )
+    parser.add_argument(
+        "--results-dir",
+        type=Path,
+        default=publication.folder,
+        metavar="DIR",
+        help="compute in this folder, and show its values beside the published ones [results]",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="commands at once, of one thread each [one a core]",
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--list",
+        action="store_true",
+        help="compute nothing, print a shell command for every missing run",
+    )
+    what.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="compute nothing, write a line for every stored run of complete and other tables",
+    )
+    what.add_argument(
+        "--check",
+        action="store_true",
+        help="compute nothing, fail where a generated file is not what the results give",
+    )
+    given = parser.parse_args(arguments)
+    for name in given.tables:
+        if name not in names:
+            parser.error(f"there is no table {name}; there are {', '.join(names)}")
+    if given.jobs < 1:
+        parser.error(f"--jobs {given.jobs} is not a whole number from 1")
+    given.tables = [name for name in names if name in (given.tables or names)]
+    given.results_dir = given.results_dir.resolve()
+    return given
+
+
+def run(publication: Publication, given: argparse.Namespace) -> int:
+    """Does what the command line asks for, and returns the exit status.
+
+    Args:
+        publication: what is published.
+        given: from `parse`.
+
+    Raises:
+        ResultError: a stored file cannot be used.
+        UsageError: a folder cannot be written.
+        OSError: a file cannot be written or read.
+    """
+    every = [table.name for table in publication.all_tables]
+    folder = given.results_dir
+    store = tables.Store(folder)
+    if given.list:
+        _shell_commands(tables.fill(publication.all_tables, given.tables, store), folder)
+        return 0
+    if given.csv:
+        text = publish.csv_runs(tables.fill(publication.all_tables, given.tables, store).values())
+        given.csv.write_text(text, encoding="utf-8")
+        return 0
+    published = None
+    if folder != publication.folder:
+        published = tables.fill(publication.all_tables, every, tables.Store(publication.folder))
+    failed = 0
+    if not given.check:
+        experiment.writable(folder, "--results-dir")
+        failed = jobs.make(publication.all_tables, given.tables, store, given.jobs)
+    filled = tables.fill(publication.all_tables, every, store)
+    files = publish.texts(folder, filled, published)
+    if published is None:
+        more = publication.blocks(filled)
+        files |= {path: publish.with_blocks(path, filled, more) for path in publication.documents}
+    drawn = publish.figures(folder, filled)
+    if given.check:
+        wrong = publish.check(files, drawn, folder)
+        print("\n".join(wrong) or "all that is generated is what the results give")
+        return 1 if wrong else 0
+    publish.write(files, drawn)
+    _say_what_came_out({name: filled[name] for name in given.tables}, published)
+    print(f"see {folder / 'README.md'}")
+    if failed:
+        print(f"{failed} commands failed; the same command tries them again")
+    return 1 if failed else 0
+
+
+def _shell_commands(filled: Mapping[str, tables.Filled], folder: Path) -> None:
+    """Prints a shell command for every missing run, and on standard error what follows later."""
+    for part in tables.missing_runs(filled):
+        for seed in part.seeds:
+            print(dataclasses.replace(part, seeds=(seed,)).shell(folder))
+    waiting = tables.waiting(filled)
+    if waiting:
+        runs = sum(len(row.seeds) for row in waiting)
+        print(
+            f"{len(waiting)} rows choose λ from these runs; then --list again, for {runs} runs "
+            "or, where a grid is widened, more",
+            file=sys.stderr,
+        )
+
+
+def _say_what_came_out(
+    filled: Mapping[str, tables.Filled], published: Mapping[str, tables.Filled] | None
+) -> None:
+    """Prints the comparison with the published tables, and whether results are of other sources."""
+    display = progress.Display()
+    others = sum(
+        result["versions"].get("code")
+        != results.code_digest(options.ROOT / f"{result['script']}.py")
+        for one in filled.values()
+        for _, _, result in tables.all_runs(one)
+    )
+    if others:
+        display.say(f"{others} stored results of other sources of their script; they stay valid")
+    for name, one in filled.items():
+        if not one.complete:
+            display.say(f"{name}: not complete")
+        elif published and not published[name].complete:
+            display.say(f"{name}: not published yet, so there is nothing to compare with")
+        elif published:
+            header, rows = publish.comparison(published[name], one)
+            display.table(f"{name}, in percent where it is an accuracy", header, rows)
+            apart = sum(row[-1] == "yes" for row in rows)
+            display.say(f"{name}: {apart} of {len(rows)} values differ by more than the noise")
+
+
+def main(publication: Publication, name: str, description: str | None) -> None:
+    """Runs the command line and ends the process with its exit status.
+
+    0: done; 1: a command failed, or --check found a difference; 2: bad input; 130: interrupted.
+
+    Args:
+        publication: what is published.
+        name: of the script.
+        description: its docstring.
+    """
+    experiment.usable_streams()
+    given = parse(publication, description)
+    with experiment.exits(name, given.results_dir, "the same command goes on"):
+        sys.exit(run(publication, given))
