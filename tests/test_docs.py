@@ -1,0 +1,184 @@
+"""What README.md and docs/ say is so: links, commands, flags, defects, results."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reproduce_tables
+from common import metrics, options, report, reproduction
+from tests import conftest
+
+ROOT = Path(__file__).resolve().parents[1]
+GUIDES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [*GUIDES, ROOT / "data" / "README.md", ROOT / "results" / "README.md"]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def fenced(text: str, language: str) -> list[str]:
+    """Returns the blocks of code in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def prose(text: str) -> str:
+    """Returns a page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(path: Path) -> set[str]:
+    """Returns the anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", prose(text_of(path)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@each_page
+def test_links(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(text_of(page))):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), f"{page} links to {target}"
+        assert not anchor or anchor in anchors(path), f"{page} links to {target}"
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Yields the words of every Python command: of shell blocks, and of code within lines."""
+    lines = [line for block in fenced(text, "bash") for line in block.splitlines()]
+    lines += [one for one in re.findall(r"`([^`\n]+)`", prose(text)) if re.match(r"\w+\.py ", one)]
+    for line in lines:
+        for part in re.split(r"&&|>", line.split("   #")[0]):
+            words = shlex.split(part)
+            if words and words[0].endswith("bin/python"):
+                yield words[1:]
+            elif words and words[0].endswith(".py"):
+                yield words
+
+
+@each_page
+def test_commands(page: Path) -> None:
+    for words in commands(text_of(page)):
+        if words[0] == "-m":
+            assert words[1] in ("venv", "pip", "pytest", "ruff", "mypy")
+        elif words[0] == "reproduce_tables.py":
+            reproduction.parse(reproduce_tables.publication(), "", words[1:])
+        elif words[0].startswith("tests/"):
+            assert (ROOT / words[0]).exists()
+        else:
+            options.parse(importlib.import_module(words[0][:-3]).Settings, "", words[1:])
+
+
+def test_quick_start_comes_first() -> None:
+    lines = text_of(ROOT / "README.md").splitlines()
+    assert len(lines) <= 250
+    start = "\n".join(lines[:60])
+    assert "```bash\n" in start and "![" in start
+
+
+def test_flags() -> None:
+    of_scripts = set()
+    for script in conftest.SCRIPTS:
+        cls = importlib.import_module(script).Settings
+        of_scripts |= {options.flag(name, one) for name, one in options.options_of(cls).items()}
+    of_tables = {"--help", "--jobs", "--list", "--csv", "--check", "--results-dir"}
+    for page in GUIDES:
+        named = set(re.findall(r"(?<!\w)--[a-z][a-z-]+", prose(text_of(page))))
+        assert named <= of_scripts | of_tables, page
+    running = text_of(ROOT / "docs" / "running.md")
+    assert {one for one in of_scripts if one not in running} == set()
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """Returns the cells of the first table under a heading."""
+    section = text_of(ROOT / page).split(f"{heading}\n", 1)[1]
+    table = re.search(r"(^\|.*\n)+", section, re.MULTILINE)
+    assert table, f"no table under {heading}"
+    lines = table[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_defects() -> None:
+    of_scripts = {
+        script: importlib.import_module(script).Settings.DEFECTS for script in conftest.SCRIPTS
+    }
+    table = rows("docs/release.md", "## Defects")
+    listed = {number: scripts.split(", ") for number, scripts, *_ in table}
+    assert set(listed) == {*options.DEFECTS, "D13"}
+    for defect in options.DEFECTS:
+        having = {script for script, defects in of_scripts.items() if defect in defects}
+        assert set(listed[defect]) == having, defect
+    for command, _, defects, _ in rows("docs/release.md", "## Settings"):
+        script = command.strip("`").split(".py")[0]
+        assert tuple(defects.split()) == of_scripts[script], script
+
+
+def test_every_script_has_a_row() -> None:
+    names = [command.strip("`").split(".py")[0] for command, *_ in rows("README.md", "## Scripts")]
+    assert sorted(names) == sorted(conftest.SCRIPTS)
+
+
+def test_python_example() -> None:
+    (example,) = fenced(text_of(ROOT / "docs" / "running.md"), "python")
+    exec(example, {})
+
+
+def stored(pattern: str) -> list[dict[str, Any]]:
+    return [json.loads(text_of(path)) for path in sorted(ROOT.glob(f"results/{pattern}"))]
+
+
+def percent(values: list[float]) -> str:
+    mean, std, _ = metrics.mean_std(values)
+    return f"{100 * mean:.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
+
+
+def test_headline() -> None:
+    columns = rows("README.md", "<!-- generated: headline -->")
+    by_method = {name: cells for name, *cells in columns}
+    script, strength = "mas", 10
+    found = stored(f"equal-small/{script}/lambda{strength}_seed?-*.json")
+    of_heads: dict[str, list[float]] = defaultdict(list)
+    for result in found:
+        of_heads[result["settings"]["head"]].append(result["metrics"]["ACC"])
+    several, one = (f"{percent(of_heads[head])} (10)" for head in ("multi", "single"))
+    assert by_method["MAS"][:2] == [several, one]
+
+
+def test_results_with_default_settings() -> None:
+    for command, *_, shown in rows("docs/release.md", "## Settings"):
+        script = command.strip("`").split(".py")[0]
+        if script == "cal_importance_distribution":
+            continue
+        results = stored(f"{script}/*seed0.json")
+        best = report.choose_strength(results)
+        (measured,) = (one["metrics"] for one in results if one["lambda"] == best)
+        cell = f"ACC {100 * measured['ACC']:.2f}"
+        if measured["F"] is not None:
+            cell += f", F {100 * measured['F']:.2f}"
+        assert shown.removeprefix(f"λ {best or 0:g}: ") == cell
+
+
+def test_search_of_strengths() -> None:
+    searched = {(one["script"], one["lambda"]): one for one in stored("search/*/*.json")}
+    table = {name: cells for name, *cells in rows("docs/release.md", "### λ of EWC and MAS")}
+    assert len(table) == len(searched)
+    for (script, strength), result in searched.items():
+        last = [result[key][-1] for key in ("validation_accuracy", "accuracy")]
+        cells = [percent([sum(values) / len(values)]) for values in last]
+        assert table[f"{script}, λ {strength:g}"] == [*cells, percent([result["metrics"]["F"]])]
+    for script in ("ewc", "mas"):
+        found = [one for (name, _), one in searched.items() if name == script]
+        settings = importlib.import_module(script).Settings()
+        middle = settings.strength[len(settings.strength) // 2]
+        assert report.choose_strength(found) == middle
