@@ -28,7 +28,7 @@ from common import (
     results,
     tables,
 )
-from common.tables import ACC, Column, Figure, Row, Table, metric
+from common.tables import ACC, Column, Estimate, Row, Table, metric
 
 ROOT = options.ROOT
 RESULTS = ROOT / "results"
@@ -129,9 +129,9 @@ SHORT = {
 RELEASE = stored("release.json")
 
 
-def released_figure(values: Sequence[float]) -> Figure:
-    """Returns the figure of the release's accuracies in percent, one a seed."""
-    return Figure.of([value / 100 for value in values])
+def released_estimate(values: Sequence[float]) -> Estimate:
+    """Returns the estimate from the release's accuracies in percent, one a seed."""
+    return Estimate.of([value / 100 for value in values])
 
 
 def release_rows() -> tuple[Row, ...]:
@@ -143,8 +143,8 @@ def release_rows() -> tuple[Row, ...]:
         seeds = tuple(range(10)) if script == "anpyc_wi_np" else None
         if script in RELEASE["short"]:
             theirs, found = f"{script}, release", RELEASE["short"][script]
-            figures = {ACC.title: released_figure(found["ACC"])}
-            rows.append(Row(theirs, figures=figures, lost=found.get("diverged", 0)))
+            estimates = {ACC.title: released_estimate(found["ACC"])}
+            rows.append(Row(theirs, estimates=estimates, lost=found.get("diverged", 0)))
             rows.append(Row(label, command, seeds=seeds, reference=theirs))
         else:
             rows.append(Row(label, command, seeds=seeds))
@@ -172,12 +172,12 @@ def pruned_share(tensor: str, percent: int) -> Column:
 FIRST_TASK = Column("task 0 after its rounds", lambda result, _: result["accuracy"][0][0])
 
 
-def released_pruning() -> dict[str, Figure]:
-    """Returns the release's figures of its pruning, by title of the column."""
+def released_pruning() -> dict[str, Estimate]:
+    """Returns the release's estimates of its pruning, by title of the column."""
     detail = RELEASE["anpyc_wi_np"]["short"]
-    figures = {
-        ACC.title: released_figure(RELEASE["short"]["anpyc_wi_np"]["ACC"]),
-        FIRST_TASK.title: Figure(
+    estimates = {
+        ACC.title: released_estimate(RELEASE["short"]["anpyc_wi_np"]["ACC"]),
+        FIRST_TASK.title: Estimate(
             detail["accuracy on task 0"]["mean"] / 100,
             detail["accuracy on task 0"]["std"] / 100,
             detail["accuracy on task 0"]["n"],
@@ -185,8 +185,8 @@ def released_pruning() -> dict[str, Figure]:
     }
     for one in detail["zeros"]:
         column = pruned_share(one["tensor"], one["percent"])
-        figures[column.title] = Figure(one["mean"], one["std"], one["n"])
-    return figures
+        estimates[column.title] = Estimate(one["mean"], one["std"], one["n"])
+    return estimates
 
 
 def defect_rows() -> tuple[Row, ...]:
@@ -242,11 +242,11 @@ def importance_rows() -> tuple[Row, ...]:
     for name in importlib.import_module("cal_importance_distribution").MEASURES:
         theirs = {
             # A population standard deviation over ten runs.
-            statistic(kind, stage).title: Figure(mean, std * (10 / 9) ** 0.5, 10)
+            statistic(kind, stage).title: Estimate(mean, std * (10 / 9) ** 0.5, 10)
             for kind, of_kind in published.items()
             for stage, (mean, std) in zip(distribution.STAGES, of_kind[name], strict=True)
         }
-        rows.append(Row("the authors", group=name, figures=theirs))
+        rows.append(Row("the authors", group=name, estimates=theirs))
         command = "cal_importance_distribution.py"
         released = f"{command} --as-released"
         rows.append(Row("as released", released, name, reference="the authors"))
@@ -254,7 +254,7 @@ def importance_rows() -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def importance_figures(filled: tables.Filled) -> list[canvas.Drawing]:
+def importance_drawings(filled: tables.Filled) -> list[canvas.Drawing]:
     """Returns the authors' figures as released, and those that one can read."""
     found = []
     for label, names in (
@@ -477,7 +477,7 @@ TABLES = (
         "and the share of entries that is pruned in rounds of task 0. Then at full length, where "
         "the explicit step diverges with some seeds, in the release (seed 0 of 0, 1, 2) as here.",
         rows=(
-            Row("release", group="Short protocol", figures=released_pruning()),
+            Row("release", group="Short protocol", estimates=released_pruning()),
             Row(
                 "here",
                 f"anpyc_wi_np.py {SHORT['anpyc_wi_np']} --as-released",
@@ -510,7 +510,7 @@ TABLES = (
             for stage in distribution.STAGES
         ),
         epochs=False,
-        drawings=(importance_figures,),
+        drawings=(importance_drawings,),
         note="""
             As released all statistics agree with the authors' within the noise. By default the
             importance of EWC is less skewed and that of MAS more, because the release takes one
@@ -652,7 +652,7 @@ def headline(filled: Mapping[str, tables.Filled]) -> str:
             rows = [filled[name].row(group, label) if label else None for label in labels]
             columns.append(
                 [
-                    publish.shown(row.figure(ACC), ACC, row.diverged(ACC)) if row else "-"
+                    publish.shown(row.estimate(ACC), ACC, row.diverged(ACC)) if row else "-"
                     for row in rows
                 ]
             )

@@ -125,7 +125,7 @@ def agreement(filled: tables.Filled) -> list[canvas.Drawing]:
         if row.command is None:
             continue
         reference = filled.reference(row)
-        theirs = reference.figure(column) if reference else None
+        theirs = reference.estimate(column) if reference else None
         ours = list(row.values(column).values())
         data[row.command.script] = (list(theirs.values) if theirs else None, ours)
     return [canvas.Drawing("agreement", table_plots.agreement, filled.table.title, {"pairs": data})]

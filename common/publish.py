@@ -21,16 +21,16 @@ _BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL
 _CELL = re.compile(r"\{([^{}]+)\}")
 
 
-def shown(figure: tables.Figure | None, column: tables.Column, diverged: int = 0) -> str:
+def shown(estimate: tables.Estimate | None, column: tables.Column, diverged: int = 0) -> str:
     """Returns mean ± std (n), with the number of runs that diverged."""
     also = f"{diverged} diverged"
-    if figure is None:
+    if estimate is None:
         return also if diverged else "-"
-    count = f"{figure.n}; {also}" if diverged else f"{figure.n}"
-    return f"{plus_minus(figure, column)} ({count})"
+    count = f"{estimate.n}; {also}" if diverged else f"{estimate.n}"
+    return f"{plus_minus(estimate, column)} ({count})"
 
 
-def plus_minus(figure: tables.Figure, column: tables.Column, sign: str = "") -> str:
+def plus_minus(estimate: tables.Estimate, column: tables.Column, sign: str = "") -> str:
     """Returns mean ± std."""
 
     def text(value: float, sign: str) -> str:
@@ -38,8 +38,8 @@ def plus_minus(figure: tables.Figure, column: tables.Column, sign: str = "") -> 
         rounded = round(round(column.scale * value, tables.MOST_DIGITS), column.digits) + 0.0
         return f"{rounded:{sign}.{column.digits}f}".replace("-", "−")
 
-    mean = text(figure.mean, sign)
-    return mean if figure.std is None else f"{mean} ± {text(figure.std, '')}"
+    mean = text(estimate.mean, sign)
+    return mean if estimate.std is None else f"{mean} ± {text(estimate.std, '')}"
 
 
 def cells(filled: tables.Filled, row: tables.FilledRow) -> dict[str, str]:
@@ -51,17 +51,19 @@ def cells(filled: tables.Filled, row: tables.FilledRow) -> dict[str, str]:
     if table.epochs:
         by_head["epochs in all"] = "-" if row.epochs is None else f"{row.epochs:g}"
     for column in table.columns:
-        text = shown(row.figure(column), column, row.diverged(column))
+        text = shown(row.estimate(column), column, row.diverged(column))
         if reference is not None and reference.command is None:
-            text += _apart(row.figure(column), reference.figure(column), column)
+            text += _apart(row.estimate(column), reference.estimate(column), column)
         by_head[column.title] = text
     if any((other := filled.reference(one)) and other.command for one in filled.rows):
         by_head["difference"] = _difference(filled, row)
     return by_head
 
 
-def _apart(ours: tables.Figure | None, theirs: tables.Figure | None, column: tables.Column) -> str:
-    """Returns how far a figure is from other people's, in standard errors; bold if it differs."""
+def _apart(
+    ours: tables.Estimate | None, theirs: tables.Estimate | None, column: tables.Column
+) -> str:
+    """Returns how far ours is from other people's, in standard errors; bold if it differs."""
     error = tables.standard_error(ours, theirs) if ours and theirs else None
     if not (ours and theirs and error):
         return ""
@@ -185,7 +187,7 @@ def comparison(published: tables.Filled, own: tables.Filled) -> tuple[list[str],
         if ours.command is None:
             continue
         for column in published.table.columns:
-            pair = theirs.figure(column), ours.figure(column)
+            pair = theirs.estimate(column), ours.estimate(column)
             lost = theirs.diverged(column), ours.diverged(column)
             if pair == (None, None) and lost == (0, 0):
                 continue
@@ -194,7 +196,7 @@ def comparison(published: tables.Filled, own: tables.Filled) -> tuple[list[str],
             strengths = [
                 _strength(one) if len(one.strengths) == 1 else "-" for one in (theirs, ours)
             ]
-            texts = [shown(figure, column, n) for figure, n in zip(pair, lost, strict=True)]
+            texts = [shown(estimate, column, n) for estimate, n in zip(pair, lost, strict=True)]
             verdict = {True: "yes", False: "no", None: "-"}[differ]
             rows.append([ours.row.title, *strengths, column.title, *texts, verdict])
     return header, rows
@@ -212,8 +214,7 @@ def csv_table(filled: tables.Filled) -> str:
         line["grid"] = " ".join(map(results.number, row.grid))
         line["epochs"] = "" if row.epochs is None else f"{row.epochs:g}"
         for column in table.columns:
-            figure = row.figure(column)
-            line |= _numbers(column.title, figure)
+            line |= _numbers(column.title, row.estimate(column))
             line[f"{column.title} diverged"] = row.diverged(column)
         reference = filled.reference(row)
         line["reference"] = reference.row.label if reference else ""
@@ -223,15 +224,15 @@ def csv_table(filled: tables.Filled) -> str:
     return _csv(lines)
 
 
-def _numbers(title: str, figure: tables.Figure | None, spread: str = "std") -> dict[str, Any]:
-    """Returns a figure as it stands in files: not in percent."""
-    if figure is None:
-        return dict.fromkeys((title, f"{title} {spread}", f"{title} n"), "")
-    return {
-        title: f"{figure.mean:.{tables.MOST_DIGITS}g}",
-        f"{title} {spread}": "" if figure.std is None else f"{figure.std:.{tables.MOST_DIGITS}g}",
-        f"{title} n": figure.n,
-    }
+def _numbers(title: str, found: tables.Estimate | None, spread: str = "std") -> dict[str, Any]:
+    """Returns an estimate as it stands in files: not in percent."""
+
+    def text(value: float | None) -> str:
+        return "" if value is None else f"{value:.{tables.MOST_DIGITS}g}"
+
+    heads = (title, f"{title} {spread}", f"{title} n")
+    cells = (text(found.mean), text(found.std), found.n) if found else ("", "", "")
+    return dict(zip(heads, cells, strict=True))
 
 
 def csv_runs(filled: Iterable[tables.Filled]) -> str:

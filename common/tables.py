@@ -36,7 +36,7 @@ class Column:
 
     Attributes:
         title: head of the column; in a CSV file its name.
-        value: of a result and the row's group; None where the run has no such number.
+        value: of a result and the row's group, as the result has it; None where it has none.
         scale: factor for print: 100 for percent.
         digits: after the point.
         strength: of the runs that count; None for all of the row.
@@ -58,10 +58,13 @@ ACC = metric("ACC")
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
-    """Mean, sample standard deviation and number of values; std None for n = 1.
+class Estimate:
+    """Mean, sample standard deviation and number of values, as results have them (fractions).
 
     Attributes:
+        mean: of the values.
+        std: with divisor n − 1; None for n = 1.
+        n: how many values.
         values: themselves, where they are known.
     """
 
@@ -71,8 +74,8 @@ class Figure:
     values: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Figure:
-        """Returns the figure of values, one a seed."""
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """Returns the estimate from values, one a seed."""
         return cls(*metrics.mean_std(values), tuple(values))
 
 
@@ -82,7 +85,7 @@ class Row:
 
     Attributes:
         label: first cell; no two of a group have the same.
-        command: script and its own flags; "" for a row of other people's figures.
+        command: script and its own flags; "" for a row of other people's.
         group: heading under which the row stands.
         flags: further flags, which other rows have, too; those that the script does not have are
             left out, and the command's own win.
@@ -92,7 +95,7 @@ class Row:
         tuning: seeds that choose λ; None for the table's.
         by_test: choose λ by test accuracy.
         strength_of: table, group and label of the row whose chosen λ this row takes.
-        figures: of a row without command, by title of the column.
+        estimates: of a row without command, by title of the column.
         lost: of a row without command, how many runs diverged.
     """
 
@@ -105,7 +108,7 @@ class Row:
     tuning: tuple[int, ...] | None = None
     by_test: bool = False
     strength_of: tuple[str, str, str] | None = None
-    figures: Mapping[str, Figure] = dataclasses.field(default_factory=dict)
+    estimates: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
     lost: int = 0
 
     @property
@@ -304,7 +307,7 @@ class FilledRow:
 
     Attributes:
         row: as written.
-        command: None for other people's figures.
+        command: None for other people's estimates.
         grid: the λ tried, ascending; empty where none is chosen.
         tuning: results that chose λ.
         strengths: that enter the table: the chosen λ, or every one, or (None,); empty while a
@@ -357,12 +360,12 @@ class FilledRow:
             and (value := column.value(result, self.row.group)) is not None
         }
 
-    def figure(self, column: Column) -> Figure | None:
+    def estimate(self, column: Column) -> Estimate | None:
         """Returns mean, std and n of a column, None where there is nothing."""
         if self.command is None:
-            return self.row.figures.get(column.title)
+            return self.row.estimates.get(column.title)
         values = list(self.values(column).values())
-        return Figure.of(values) if values else None
+        return Estimate.of(values) if values else None
 
     def diverged(self, column: Column) -> int:
         """Returns how many of a column's runs diverged."""
@@ -505,37 +508,37 @@ def beyond(grid: Sequence[float], up: bool, count: int = 2) -> tuple[float, ...]
     return tuple(value for value in ladder if value < grid[0])[-count:]
 
 
-def difference(row: FilledRow, reference: FilledRow, column: Column = ACC) -> Figure | None:
+def difference(row: FilledRow, reference: FilledRow, column: Column = ACC) -> Estimate | None:
     """Returns the mean difference of two rows, its standard error (as std), and n.
 
-    Paired over the seeds that finished in both; where one of them is other people's figures, of the
+    Paired over the seeds that finished in both; where one of them is other people's, of the
     means, with the standard error √(s₁²/n₁ + s₂²/n₂) and the smaller n.
 
     Returns:
         None where there is nothing to compare.
     """
     if row.command is None or reference.command is None:
-        first, second = row.figure(column), reference.figure(column)
+        first, second = row.estimate(column), reference.estimate(column)
         if first is None or second is None:
             return None
         error = standard_error(first, second)
-        return Figure(first.mean - second.mean, error, min(first.n, second.n))
+        return Estimate(first.mean - second.mean, error, min(first.n, second.n))
     ours, theirs = row.values(column), reference.values(column)
     pairs = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     if not pairs:
         return None
     mean, std, n = metrics.mean_std(pairs)
-    return Figure(mean, None if std is None else std / n**0.5, n, tuple(pairs))
+    return Estimate(mean, None if std is None else std / n**0.5, n, tuple(pairs))
 
 
-def standard_error(first: Figure, second: Figure) -> float | None:
+def standard_error(first: Estimate, second: Estimate) -> float | None:
     """Returns √(s₁²/n₁ + s₂²/n₂), None where a standard deviation is not known."""
     if first.std is None or second.std is None:
         return None
     return float((first.std**2 / first.n + second.std**2 / second.n) ** 0.5)
 
 
-def differs(first: Figure, second: Figure, column: Column) -> bool | None:
+def differs(first: Estimate, second: Estimate, column: Column) -> bool | None:
     """Returns whether two means differ by more than the noise; None where n = 1.
 
     More than 2.5 standard errors of their difference; of percentages at least 0.5 points.

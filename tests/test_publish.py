@@ -18,7 +18,7 @@ from scipy import stats
 from common import canvas, drawings, metrics, plots, publish, table_plots, tables
 from common.canvas import Drawing
 from common.results import ResultError
-from common.tables import ACC, Column, Figure, Filled, Row, metric
+from common.tables import ACC, Column, Estimate, Filled, Row, metric
 from tests.made_up import FLAGS, filled, keep, keep_all, row, table
 
 EWC = "ewc.py --lambda 1 3 10"
@@ -86,7 +86,7 @@ def test_cell_counts_diverged_runs(
 
 
 def shown(value: float, column: Column = ACC, sign: str = "") -> str:
-    return publish.plus_minus(Figure(value, None, 1), column, sign)
+    return publish.plus_minus(Estimate(value, None, 1), column, sign)
 
 
 def test_last_bits_do_not_change_what_is_printed() -> None:
@@ -119,12 +119,12 @@ def test_number_has_two_digits_and_a_minus_sign(value: float, text: str) -> None
 def test_column_says_scale_and_digits() -> None:
     column = Column("", ACC.value, 1.0, 3)
     assert shown(-1234.56789, column) == "−1234.568"
-    assert publish.plus_minus(Figure(0.5, 0.25, 3), column) == "0.500 ± 0.250"
+    assert publish.plus_minus(Estimate(0.5, 0.25, 3), column) == "0.500 ± 0.250"
 
 
 def test_difference_has_a_sign() -> None:
     assert [shown(value, sign="+") for value in (0.01, -0.01)] == ["+1.00", "−1.00"]
-    assert publish.plus_minus(Figure(0.01, 0.002, 3), ACC, "+") == "+1.00 ± 0.20"
+    assert publish.plus_minus(Estimate(0.01, 0.002, 3), ACC, "+") == "+1.00 ± 0.20"
 
 
 def test_rows_say_their_λ_and_their_difference(tuned: Filled) -> None:
@@ -156,7 +156,7 @@ def test_row_of_which_every_λ_diverged_says_so(tmp_path: Path) -> None:
 def test_cell_says_how_far_other_peoples_figure_is(tmp_path: Path, shift: float) -> None:
     ours, theirs = (0.5, 0.6, 0.7), (0.55 + shift, 0.6 + shift, 0.65 + shift)
     keep_all(tmp_path / "small", "joint.py", ours)
-    rows = Row("theirs", figures={"ACC": Figure.of(theirs)}), row("ours", "joint.py")
+    rows = Row("theirs", estimates={"ACC": Estimate.of(theirs)}), row("ours", "joint.py")
     found = filled(tmp_path, table(*rows, reference="theirs", seeds=(0, 1, 2)))
     text = f"{abs(stats.ttest_ind(ours, theirs, equal_var=False).statistic):.1f} SE apart"
     assert cells(found, 1)["ACC"] == f"60.00 ± 10.00 (3), {f'**{text}**' if shift else text}"
@@ -167,7 +167,7 @@ def test_cell_says_how_far_other_peoples_figure_is(tmp_path: Path, shift: float)
 
 def test_other_peoples_single_value_is_not_compared(tmp_path: Path) -> None:
     keep_all(tmp_path / "small", "joint.py", (0.5, 0.6))
-    rows = Row("theirs", figures={"ACC": Figure.of((0.9,))}), row("ours", "joint.py")
+    rows = Row("theirs", estimates={"ACC": Estimate.of((0.9,))}), row("ours", "joint.py")
     found = filled(tmp_path, table(*rows, reference="theirs"))
     assert cells(found, 1)["ACC"] == "55.00 ± 7.07 (2)"
 
@@ -253,7 +253,7 @@ def noted(found: Filled, text: str) -> str:
 
 def test_note_shows_cells(tuned: Filled) -> None:
     text = "λ {Some: ewc: λ}: {Some: ewc: ACC}, {Some: ewc: difference}; {Others: joint: ACC} %."
-    joint = publish.plus_minus(Figure.of(ACCURACIES), ACC)
+    joint = publish.plus_minus(Estimate.of(ACCURACIES), ACC)
     assert noted(tuned, text) == f"λ 10: 80.00, +30.00; {joint} %."
     assert noted(tuned, "nothing") == "nothing"
 
@@ -342,7 +342,7 @@ def test_comparison_shows_both_and_whether_they_differ(tmp_path: Path) -> None:
         row("lost", "sgd_single_head.py"),
         row("one", "joint.py", seeds=(0,)),
         row("ewc", EWC),
-        Row("theirs", figures={"ACC": Figure(0.9, 0.1, 3)}),
+        Row("theirs", estimates={"ACC": Estimate(0.9, 0.1, 3)}),
     )
     whole = table(*rows, columns=(ACC, metric("F")), widen=False)
     for folder, far, lost, best in (
@@ -741,7 +741,7 @@ def test_agreement_pairs_our_runs_with_theirs(tmp_path: Path) -> None:
     keep_all(tmp_path / "small", "finetune.py", (0.5, 0.6))
     keep_all(tmp_path / "small", "joint.py", (0.7, 0.8))
     rows = (
-        Row("theirs", figures={"ACC": Figure.of((0.4, 0.45))}),
+        Row("theirs", estimates={"ACC": Estimate.of((0.4, 0.45))}),
         row("ours", "finetune.py", reference="theirs"),
         row("alone", "joint.py"),
     )

@@ -74,8 +74,8 @@ def test_every_row_has_what_it_refers_to(empty: dict[str, Filled]) -> None:
         for found in one.rows:
             reference = one.reference(found)  # raises where there is none
             assert reference is not found
-            assert set(found.row.figures) <= titles
-            assert bool(found.row.figures) != bool(found.command)
+            assert set(found.row.estimates) <= titles
+            assert bool(found.row.estimates) != bool(found.command)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_release_short_has_every_script_as_released(empty: dict[str, Filled]) ->
         assert (reference is None) == (theirs is None)
         if theirs:
             expected = [one / 100 for one in theirs["ACC"]]
-            assert reference.figure(ACC).values == pytest.approx(expected)
+            assert reference.estimate(ACC).values == pytest.approx(expected)
 
 
 def test_defects_have_a_row_each(empty: dict[str, Filled]) -> None:
@@ -300,9 +300,9 @@ def test_importance_has_the_authors_values(empty: dict[str, Filled]) -> None:
     for group, (theirs, released, default) in empty["importance"].groups().items():
         for kind in ("kurtosis", "skewness"):
             for title, pair in zip((kind, f"{kind}, pruned"), published[kind][group], strict=True):
-                figure = theirs.row.figures[title]
-                assert (figure.mean, figure.n) == (pair[0], 10)
-                assert figure.std == pytest.approx(pair[1] * math.sqrt(10 / 9))
+                estimate = theirs.row.estimates[title]
+                assert (estimate.mean, estimate.n) == (pair[0], 10)
+                assert estimate.std == pytest.approx(pair[1] * math.sqrt(10 / 9))
         cls = importlib.import_module("cal_importance_distribution").Settings
         assert released.command.settings == cls(as_released=cls.DEFECTS)
         assert default.command.settings == cls()

@@ -16,7 +16,7 @@ from scipy import stats
 
 from common import options, results, tables
 from common.results import ResultError
-from common.tables import ACC, Column, Figure, FilledRow, Row, Table, command_of, metric
+from common.tables import ACC, Column, Estimate, FilledRow, Row, Table, command_of, metric
 from tests import made_up
 from tests.made_up import FLAGS, filled, keep, keep_all, row, table
 
@@ -173,8 +173,8 @@ def test_every_strength_enters_a_table_that_chooses_none(tmp_path: Path) -> None
         keep(tmp_path / "small", EWC, 1, None, strength)
     (found,) = filled(tmp_path, every).rows
     assert (found.grid, found.tuning, found.edge) == ((), (), False)
-    figures = [found.figure(column) for column in columns]
-    assert [figure and (figure.mean, figure.n) for figure in figures] == [
+    estimates = [found.estimate(column) for column in columns]
+    assert [one and (one.mean, one.n) for one in estimates] == [
         (pytest.approx(0.1), 1),
         (pytest.approx(0.3), 1),
         None,
@@ -339,11 +339,11 @@ def test_row_has_its_own_seeds(tmp_path: Path) -> None:
 
 
 def test_row_of_other_peoples_figures_needs_no_run(tmp_path: Path) -> None:
-    figures = {"ACC": Figure(0.9, 0.1, 3)}
-    found = filled(tmp_path, table(Row("theirs", figures=figures, lost=2)))
+    estimates = {"ACC": Estimate(0.9, 0.1, 3)}
+    found = filled(tmp_path, table(Row("theirs", estimates=estimates, lost=2)))
     assert found.rows[0].diverged(ACC) == 2
-    assert found.complete and found.rows[0].figure(ACC) == figures["ACC"]
-    assert found.rows[0].figure(metric("F")) is None
+    assert found.complete and found.rows[0].estimate(ACC) == estimates["ACC"]
+    assert found.rows[0].estimate(metric("F")) is None
     assert found.rows[0].epochs is None
 
 
@@ -427,13 +427,13 @@ def both(folder: Path, ours: Any, theirs: Any, **more: Any) -> tuple[FilledRow, 
     return found.rows[0], found.rows[1]
 
 
-def test_figure_is_mean_and_sample_deviation(tmp_path: Path) -> None:
+def test_estimate_is_mean_and_sample_deviation(tmp_path: Path) -> None:
     keep_all(tmp_path / "small", "finetune.py", ACCURACIES, lost=0.05)
     (found,) = filled(tmp_path, table(row("", "finetune.py"), seeds=(0, 1, 2, 3))).rows
-    figure, forgetting = found.figure(ACC), found.figure(metric("F"))
-    assert figure.mean == pytest.approx(statistics.mean(ACCURACIES), rel=1e-12)
-    assert figure.std == pytest.approx(statistics.stdev(ACCURACIES), rel=1e-12)
-    assert figure.n == 4 and figure.values == pytest.approx(ACCURACIES)
+    accuracy, forgetting = found.estimate(ACC), found.estimate(metric("F"))
+    assert accuracy.mean == pytest.approx(statistics.mean(ACCURACIES), rel=1e-12)
+    assert accuracy.std == pytest.approx(statistics.stdev(ACCURACIES), rel=1e-12)
+    assert accuracy.n == 4 and accuracy.values == pytest.approx(ACCURACIES)
     assert (forgetting.mean, forgetting.std) == pytest.approx((0.05, 0), abs=1e-12)
 
 
@@ -483,7 +483,7 @@ def test_difference_is_of_the_column_that_is_asked_for(tmp_path: Path) -> None:
 
 def test_difference_to_other_peoples_figures_is_not_paired(tmp_path: Path) -> None:
     keep_all(tmp_path / "small", "finetune.py", ACCURACIES)
-    theirs = Row("theirs", figures={"ACC": Figure.of(OTHERS[:3])})
+    theirs = Row("theirs", estimates={"ACC": Estimate.of(OTHERS[:3])})
     ours, others = filled(
         tmp_path, table(row("ours", "finetune.py"), theirs, seeds=(0, 1, 2, 3))
     ).rows
@@ -493,7 +493,7 @@ def test_difference_to_other_peoples_figures_is_not_paired(tmp_path: Path) -> No
     assert found.mean == pytest.approx(np.mean(ACCURACIES) - np.mean(OTHERS[:3]))
     assert found.mean / found.std == pytest.approx(expected.statistic)
     assert tables.difference(ours, others, metric("F")) is None
-    alone = FilledRow(Row("alone", figures={"ACC": Figure.of((0.5,))}))
+    alone = FilledRow(Row("alone", estimates={"ACC": Estimate.of((0.5,))}))
     found = tables.difference(ours, alone)
     assert (found.std, found.n) == (None, 1)
 
@@ -522,13 +522,13 @@ PLAIN = Column("plain", ACC.value, 1.0)
 def test_means_differ_by_more_than_the_noise(
     difference: float, std: float | None, n: int, column: Column, expected: bool | None
 ) -> None:
-    first, second = Figure(0.8 + difference, std, n), Figure(0.8, std, n)
+    first, second = Estimate(0.8 + difference, std, n), Estimate(0.8, std, n)
     assert tables.differs(first, second, column) is expected
     assert tables.differs(second, first, column) is expected
 
 
 def test_verdict_needs_both_deviations() -> None:
-    one, many = Figure(0.5, None, 1), Figure(0.9, 0.01, 5)
+    one, many = Estimate(0.5, None, 1), Estimate(0.9, 0.01, 5)
     assert tables.differs(one, many, ACC) is None and tables.differs(many, one, ACC) is None
 
 
