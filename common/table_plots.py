@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from common import canvas
 
@@ -30,6 +30,8 @@ ROW_LENGTH = 44
 HEADING_LENGTH = 56
 XLABEL_LENGTH = 80
 DIVERGED = "every run diverged"
+# How many times the median the largest difference may be, and one point, on a linear axis.
+SQUEEZED = 8
 
 
 def final_accuracy(
@@ -241,6 +243,8 @@ def differences(
 ) -> Path:
     """Draw differences to a reference around a line at 0, a row each.
 
+    Where the largest would squeeze the others, the axis is logarithmic beyond ±1, and says so.
+
     Args:
         groups: per heading and row label the mean difference, its standard error or None, and the
             differences of the seeds, all of them fractions.
@@ -249,10 +253,17 @@ def differences(
         xlabel: the difference of what, in percentage points.
 
     """
-    figure, axes, places = _listing(title, groups, xlabel, ROW)
-    axes.axvline(0, color="0.4", linewidth=1.0, zorder=1)
     rows = [row for group in groups.values() for row in group.values()]
     seeds = [_percents(values) for _, _, values in rows]
+    sizes = sorted(abs(100 * mean) for mean, _, _ in rows)
+    uneven = bool(sizes) and sizes[-1] > max(SQUEEZED * sizes[len(sizes) // 2], SQUEEZED)
+    if uneven:
+        xlabel += "; logarithmic beyond ±1"
+    figure, axes, places = _listing(title, groups, xlabel, ROW)
+    if uneven:
+        axes.set_xscale("symlog", linthresh=1)
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.axvline(0, color="0.4", linewidth=1.0, zorder=1)
     _seed_dots(axes, places, seeds, "difference of one seed", color=canvas.COLOURS[0])
     axes.errorbar(
         [100 * mean for mean, _, _ in rows],

@@ -256,6 +256,16 @@ def test_differences(drawn):
     assert legend(figure) == ["mean, with its standard error", "difference of one seed"]
 
 
+@pytest.mark.parametrize(("largest", "scale"), [(-0.07, "linear"), (-0.27, "symlog")])
+def test_one_large_difference_leaves_the_small_ones_apart(drawn, largest, scale):
+    rows = {f"row {k}": (0.002 * k - 0.006, 0.001, []) for k in range(7)}
+    groups = {"": rows | {"large": (largest, 0.01, [])}}
+    (axes,) = drawn(table_plots.differences, groups, xlabel=XLABEL).axes
+    assert axes.get_xscale() == scale
+    beyond = "; logarithmic beyond ±1" if scale == "symlog" else ""
+    assert axes.get_xlabel() == XLABEL + beyond
+
+
 def test_bars(drawn):
     groups = {
         "first": {"a": [0.912, 0.931, 0.925], "b": [0.88]},
