@@ -370,7 +370,7 @@ class Grid:
         kept: list[str] = []
         for name, known in options.options_of(type(now)).items():
             if name in identity and name != "as_released":
-                text = f"{options.flag(name, known)} {options.shown(getattr(now, name))}"
+                text = f"{known.flag} {options.shown(getattr(now, name))}"
                 (kept if identity[name] == default[name] else changed).append(text)
         text = f"data {identity['data'][:8]}"
         (kept if identity["data"] == default["data"] else changed).append(text)

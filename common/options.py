@@ -219,24 +219,22 @@ class Settings:
             value = getattr(self, name)
             values = value if isinstance(value, tuple) else (value,)
             if isinstance(value, tuple) and not value and name != "as_released":
-                raise UsageError(f"{flag(name, known)} needs at least one value")
+                raise UsageError(f"{known.flag} needs at least one value")
             for one in values:
                 if one is None:
                     continue
                 if known.choices and one not in known.choices:
-                    raise UsageError(
-                        f"{flag(name, known)} {one} is none of {', '.join(known.choices)}"
-                    )
+                    raise UsageError(f"{known.flag} {one} is none of {', '.join(known.choices)}")
                 if known.check and not known.check(one):
-                    raise UsageError(f"{flag(name, known)} {one} is not {known.allowed}")
+                    raise UsageError(f"{known.flag} {one} is not {known.allowed}")
                 low, high = FLOAT32
                 if isinstance(one, float) and one and not low <= abs(one) <= high:
                     raise UsageError(
-                        f"{flag(name, known)} {one} does not fit into a 32-bit float; it has to "
+                        f"{known.flag} {one} does not fit into a 32-bit float; it has to "
                         f"be {low:g} to {high:g}, or 0 where that is allowed"
                     )
             if name in ("seeds", "strength") and len(set(values)) < len(values):
-                raise UsageError(f"{flag(name, known)} names a value twice")
+                raise UsageError(f"{known.flag} names a value twice")
         own: Any = self
         if len(getattr(self, "hidden", (1, 1))) != 2:
             raise UsageError("--hidden needs two numbers, one for each hidden layer")
@@ -272,16 +270,13 @@ class Settings:
 
 
 def options_of(cls: type[Settings]) -> dict[str, Option]:
-    """Returns the option of every field of a settings class."""
-    return {
-        field.name: field.metadata.get("option") or SHARED[field.name]
-        for field in dataclasses.fields(cls)
-    }
-
-
-def flag(name: str, known: Option) -> str:
-    """Returns the flag of a field on the command line."""
-    return known.flag or "--" + name.replace("_", "-")
+    """Returns the option of every field of a settings class, with its flag."""
+    found: dict[str, Option] = {}
+    for field in dataclasses.fields(cls):
+        known = field.metadata.get("option") or SHARED[field.name]
+        flag = known.flag or "--" + field.name.replace("_", "-")
+        found[field.name] = dataclasses.replace(known, flag=flag)
+    return found
 
 
 class Parser(argparse.ArgumentParser):
@@ -325,7 +320,7 @@ def parse(cls: type[Settings], description: str, arguments: Sequence[str] | None
             extra.update(nargs="*", metavar="D")
         else:
             extra.update(_values(hints[name], known))
-        parser.add_argument(flag(name, known), **extra)
+        parser.add_argument(known.flag, **extra)
     given = vars(parser.parse_args(arguments))
     for name, value in given.items():
         if isinstance(value, list):

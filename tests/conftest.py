@@ -90,7 +90,7 @@ def tiny_arguments(tiny_data: Path) -> dict[str, list[str]]:
         arguments[script] = ["--data-dir", str(tiny_data), *EXTRA.get(script, [])]
         for name, value in TINY.items():
             if name in known:
-                arguments[script] += [options.flag(name, known[name]), *value.split()]
+                arguments[script] += [known[name].flag, *value.split()]
     return arguments
 
 

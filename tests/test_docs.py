@@ -91,7 +91,7 @@ def test_flags() -> None:
     of_scripts = set()
     for script in conftest.SCRIPTS:
         cls = importlib.import_module(script).Settings
-        of_scripts |= {options.flag(name, one) for name, one in options.options_of(cls).items()}
+        of_scripts |= {one.flag for one in options.options_of(cls).values()}
     of_tables = {"--help", "--jobs", "--list", "--csv", "--check", "--results-dir"}
     for page in GUIDES:
         named = set(re.findall(r"(?<!\w)--[a-z][a-z-]+", prose(text_of(page))))

@@ -365,7 +365,7 @@ def test_help_states_every_flag_with_a_default_that_typed_out_is_the_same_run(
     assert doc in out
     typed = []
     for name, known in options.options_of(cls).items():
-        flag, value = options.flag(name, known), getattr(cls(), name)
+        flag, value = known.flag, getattr(cls(), name)
         # One entry, with a second line if the flag is long.
         (entry,) = re.findall(rf"^  {flag}(?:[ \n].*(?:\n    .*)*)?$", out, flags=re.MULTILINE)
         entry = " ".join(entry.split())
