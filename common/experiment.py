@@ -6,6 +6,7 @@ A script's `main` is `experiment.main(Settings, run, __file__, __doc__)`; its `r
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import functools
 import io
@@ -262,6 +263,21 @@ def files_of(
     return results.RunFiles(folder, stem, label, usual, code=code)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Planned:
+    """A run of a grid: λ, None where the script has none, seed and files."""
+
+    strength: float | None
+    seed: int
+    files: results.RunFiles
+
+    @property
+    def title(self) -> str:
+        """What the screen calls it."""
+        of = "" if self.strength is None else f"λ {results.number(self.strength)}, "
+        return f"{of}seed {self.seed}"
+
+
 class Grid:
     """The runs of one command: every λ with every seed.
 
@@ -280,14 +296,15 @@ class Grid:
             dataset: as read.
             code: `results.code_digest` of the script.
         """
-        self.name, self.folder, self.settings, self.code = name, folder, settings, code
+        self._name, self._folder, self._settings, self._code = name, folder, settings, code
         self._dataset, self._checksum = dataset, dataset.checksum
-        self.suffix = results.settings_hash(*_identities(settings, dataset.checksum))
+
+        def planned(strength: float | None, seed: int) -> Planned:
+            files = files_of(name, folder, settings, strength, seed, dataset.checksum, code)
+            return Planned(strength, seed, files)
+
         strengths = getattr(settings, "strength", (None,))
-        self._runs = [(strength, seed) for strength in strengths for seed in settings.seeds]
-        self._files = [
-            files_of(name, folder, settings, *run, dataset.checksum, code) for run in self._runs
-        ]
+        self._runs = [planned(strength, seed) for strength in strengths for seed in settings.seeds]
 
     def run(self, run: Run, show: report.Report) -> int:
         """Does every run that is not done yet, and reports.
@@ -302,46 +319,36 @@ class Grid:
         with _silent_libraries():
             import tensorflow as tf
 
-            device = set_up_device(self.settings.device)
+            device = set_up_device(self._settings.device)
             tf.function(lambda one: one, jit_compile=True)(0.0)  # XLA has its say at first use
             dataset = self._dataset.convert(tf.constant)
             del self._dataset
-        display = progresses.Display(self.settings.tensorboard)
-        display.say(f"{self.name} on {device}, TensorFlow {tf.__version__}")
+        display = progresses.Display(self._settings.tensorboard)
+        display.say(f"{self._name} on {device}, TensorFlow {tf.__version__}")
         self._show_settings(display)
-        plot_only = getattr(self.settings, "plot_only", False)
-        fresh = self.settings.fresh and not plot_only
-        finished: dict[int, dict[str, Any]] = {}
-        for number, files in enumerate(self._files):
-            result = None if fresh else files.read()
-            if result is not None:
-                finished[number] = result
-                display.say(f"{self._title(number)}: done before, see {files.path}")
-            elif plot_only:
-                raise results.ResultError(f"{files.path} is missing; run without --plot-only")
-        self._warn_of_other_sources(list(finished.values()), display)
-        pending = [number for number in range(len(self._runs)) if number not in finished]
+        fresh = self._settings.fresh
+        done = self._stored(display)
+        pending = [one for one in self._runs if one not in done]
         computed, told = 0, False
         while pending:
             passed = []
-            for place, number in enumerate(pending):
-                files = self._files[number]
-                with files.hold() as held:
+            for place, one in enumerate(pending):
+                with one.files.hold() as held:
                     if not held:
-                        passed.append(number)
+                        passed.append(one)
                         continue
                     if fresh:
-                        files.discard()
-                    result = files.read()
+                        one.files.discard()
+                    result = one.files.read()
                     if result is not None:
-                        display.say(f"{self._title(number)}: done by another process")
+                        display.say(f"{one.title}: done by another process")
                     else:
-                        result = self._one_run(run, number, dataset, device, display)
+                        result = self._one_run(run, one, dataset, device, display)
                         computed += 1
                         if computed == 1:
                             later = pending[place + 1 :]
                             self._say_what_is_left(later, result["seconds"], display)
-                    finished[number] = result
+                    done[one] = result
             if passed and not told:
                 told = True
                 runs = "1 run" if len(passed) == 1 else f"{len(passed)} runs"
@@ -349,22 +356,38 @@ class Grid:
             if len(passed) == len(pending):
                 time.sleep(_AGAIN_SECONDS)
             pending = passed
-        in_order = [finished[number] for number in range(len(self._runs))]
-        show(self.settings, in_order, self.folder, self.suffix, display)
-        for files in self._files:
-            for written in (files.path, files.path.with_suffix(".npz")):
+        in_order = [done[one] for one in self._runs]
+        suffix = results.settings_hash(*_identities(self._settings, self._checksum))
+        show(self._settings, in_order, self._folder, suffix, display)
+        for one in self._runs:
+            for written in (one.files.path, one.files.path.with_suffix(".npz")):
                 if written.exists():
                     display.say(f"  {written}")
         return 3 if any(result["status"] == "diverged" for result in in_order) else 0
 
-    def _title(self, number: int) -> str:
-        strength, seed = self._runs[number]
-        of = "" if strength is None else f"λ {results.number(strength)}, "
-        return f"{of}seed {seed}"
+    def _stored(self, display: progresses.Display) -> dict[Planned, dict[str, Any]]:
+        """Returns the results of the runs that need not be done.
+
+        Raises:
+            ResultError: one cannot be used; or is missing where figures alone are wanted.
+        """
+        plot_only = getattr(self._settings, "plot_only", False)
+        found: dict[Planned, dict[str, Any]] = {}
+        if self._settings.fresh and not plot_only:
+            return found
+        for one in self._runs:
+            result = one.files.read()
+            if result is not None:
+                found[one] = result
+                display.say(f"{one.title}: done before, see {one.files.path}")
+            elif plot_only:
+                raise results.ResultError(f"{one.files.path} is missing; run without --plot-only")
+        self._warn_of_other_sources(list(found.values()), display)
+        return found
 
     def _show_settings(self, display: progresses.Display) -> None:
         """Shows what differs from the script's defaults, and the rest in columns."""
-        now = self.settings
+        now = self._settings
         identity, default = _identities(now, self._checksum)
         changed: list[str] = []
         kept: list[str] = []
@@ -388,15 +411,15 @@ class Grid:
     def _warn_of_other_sources(
         self, stored: Sequence[dict[str, Any]], display: progresses.Display
     ) -> None:
-        other = sum(result["versions"].get("code") != self.code for result in stored)
+        other = sum(result["versions"].get("code") != self._code for result in stored)
         if other:
             which = "a stored result" if other == 1 else f"{other} stored results"
             display.say(f"{which} of other sources of this script; --fresh computes anew")
 
     def _say_what_is_left(
-        self, later: Sequence[int], seconds: float, display: progresses.Display
+        self, later: Sequence[Planned], seconds: float, display: progresses.Display
     ) -> None:
-        left = sum(self.settings.fresh or not self._files[one].path.exists() for one in later)
+        left = sum(self._settings.fresh or not one.files.path.exists() for one in later)
         if left:
             runs, they = (
                 ("1 run is", "it takes") if left == 1 else (f"{left} runs are", "they take")
@@ -407,7 +430,7 @@ class Grid:
     def _one_run(
         self,
         run: Run,
-        number: int,
+        planned: Planned,
         dataset: data.Dataset,
         device: str,
         display: progresses.Display,
@@ -415,26 +438,25 @@ class Grid:
         """Does a run that this process holds, stores its result and returns it."""
         import tensorflow as tf
 
-        strength, seed = self._runs[number]
-        files = self._files[number]
+        strength, seed, files = planned.strength, planned.seed, planned.files
         progress = progresses.Progress(files, display)
         arguments: dict[str, Any] = {"seed": seed, "progress": progress}
         if strength is not None:
             arguments["strength"] = strength
-        drawn_by = seed if self.settings.permutations == "per-seed" else 0
-        tasks = data.permuted_tasks(dataset, self.settings.tasks, drawn_by)
+        drawn_by = seed if self._settings.permutations == "per-seed" else 0
+        tasks = data.permuted_tasks(dataset, self._settings.tasks, drawn_by)
         result: dict[str, Any] = {
             "status": "finished",
             "accuracy": None,
             "validation_accuracy": None,
             "metrics": None,
         }
-        display.say(f"{self._title(number)}:")
+        display.say(f"{planned.title}:")
         try:
-            with display.run(f"{self.name}/{files.path.stem}"):
-                run(self.settings, tasks, **arguments)
+            with display.run(f"{self._name}/{files.path.stem}"):
+                run(self._settings, tasks, **arguments)
         except consolidation.Diverged as error:
-            result.update(status="diverged", diverged=self._blame(number, progress, error))
+            result.update(status="diverged", diverged=self._blame(planned, progress, error))
             display.say(result["diverged"])
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             raise options.UsageError(
@@ -456,7 +478,7 @@ class Grid:
             "numpy": np.__version__,
             "platform": platform.platform(),
             "device": device,
-            "code": self.code,
+            "code": self._code,
         }
         now = datetime.datetime.now(datetime.timezone.utc)
         result["date"] = now.isoformat(timespec="seconds")
@@ -464,16 +486,16 @@ class Grid:
         return {**files.label, **result}
 
     def _blame(
-        self, number: int, progress: progresses.Progress, error: consolidation.Diverged
+        self, planned: Planned, progress: progresses.Progress, error: consolidation.Diverged
     ) -> str:
         """Returns where a run diverged and what to lower."""
         lower = "lower --learning-rate"
-        if self._runs[number][0]:
+        if planned.strength:
             lower += " or --lambda"
-            if getattr(self.settings, "update", "") == "explicit":
+            if getattr(self._settings, "update", "") == "explicit":
                 lower += ", or use --update proximal"
-        place = f"{self._title(number)}, {progress.place}"
-        return f"{self.name}: diverged at {place}: {error}; {lower}"
+        place = f"{planned.title}, {progress.place}"
+        return f"{self._name}: diverged at {place}: {error}; {lower}"
 
 
 def metrics_of(
