@@ -241,6 +241,8 @@ def main(arguments: Sequence[str]) -> None:
         arguments: its path, and its own arguments.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # A shell lets what it starts in the background ignore Ctrl-C, which is how `Jobs.stop` ends us.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = list(arguments)
     runpy.run_path(arguments[0], run_name="__main__")
 

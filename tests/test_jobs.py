@@ -241,13 +241,19 @@ def test_status_and_last_line_are_told(
 
 @pytest.mark.parametrize("order", ["wait", "ignore"])
 def test_error_ends_what_is_running(
-    stand_ins: StandIns, results: Path, monkeypatch: pytest.MonkeyPatch, order: str
+    stand_ins: StandIns,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    order: str,
 ) -> None:
     project = stand_ins(finetune=order, joint=order)
     if order == "ignore":
         monkeypatch.setattr(jobs, "_STOP_SECONDS", 0.5)
     whole = table(row("", "finetune.py"), row("joint", "joint.py"))
     parts = [part for one in filled(results, whole).rows for part in one.missing]
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, usual))
     with pytest.raises(KeyError), jobs.Jobs() as running:
         for part in parts:
             running.start(part, part.arguments(results))
