@@ -26,6 +26,7 @@ from common import (
     publish,
     reproduction,
     results,
+    summaries,
     tables,
 )
 from common.tables import ACC, Column, Estimate, Row, Table, metric
@@ -312,16 +313,6 @@ def default_rows() -> tuple[Row, ...]:
     return tuple(Row(script, f"{script}.py") for script in SHORT)
 
 
-# Heads of the benchmark's ratios.
-RIVALS = {
-    "session": "session / ours",
-    "fit": "Keras fit / ours",
-    "eager": "eager / ours",
-    "limit": "products / ours",
-}
-BENCHMARK_PARTS = ("passes", "passes-small", "start-up", "throughput")
-SMALL_NETWORK = "64-32: "
-
 TEN, FIVE, THREE = (tuple(range(count)) for count in (10, 5, 3))
 TUNING = (100, 101, 102)
 SEQUENCE = (drawings.curves, drawings.final_accuracies, drawings.strengths)
@@ -585,43 +576,6 @@ TABLES = (
 )
 
 
-def spread(ratio: Mapping[str, float]) -> str:
-    """Returns a ratio of times: median (quartiles)."""
-    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
-
-
-def avalanche() -> str:
-    """Returns the block that shows Avalanche beside our scripts."""
-    lines = []
-    for network, methods in stored("avalanche.json")["networks"].items():
-        for method, sides in methods.items():
-            ratios = [spread(sides[side]["ratio"]) for side in ("theirs", "batched")]
-            kept = [f"{100 * sides[side]['kept']:.1f}" for side in ("ours", "theirs")]
-            lines.append([f"{network}, {method}", *ratios, *kept])
-    header = ["Avalanche / ours", "batched / ours", "ACC, ours", "ACC, Avalanche"]
-    return publish.markdown(["", *header], lines)
-
-
-def speed() -> dict[str, str]:
-    """Returns the blocks that show the benchmark's ratios."""
-    benchmark = stored("benchmark.json")
-    steps = [
-        [f"`{script}`", *(spread(one["ratios"][rival]) for rival in RIVALS)]
-        for script, one in benchmark["steps"].items()
-    ]
-    rest = [
-        [(SMALL_NETWORK if part == "passes-small" else "") + what, spread(one["ratio"]), one["to"]]
-        for part in BENCHMARK_PARTS
-        for what, one in benchmark[part].items()
-        if what != one["to"]
-    ]
-    return {
-        "speed beside Avalanche": avalanche(),
-        "speed of a step": publish.markdown(["step", *RIVALS.values()], steps),
-        "speed of the rest": publish.markdown(["what", "time", "relative to"], rest),
-    }
-
-
 # Rows of the headline: labels with several heads and with one.
 HEADLINE = {
     "no protection": ("finetune", "sgd_single_head"),
@@ -659,40 +613,18 @@ def headline(filled: Mapping[str, tables.Filled]) -> str:
     return publish.markdown(header, zip(HEADLINE, *columns, strict=True))
 
 
-def prices(filled: Mapping[str, tables.Filled]) -> str:
-    """Returns the block that shows what each defect costs in each script.
-
-    Args:
-        filled: all tables, by name; nothing is shown before `defects` is complete.
-    """
-    table = filled["defects"]
-    if not table.complete:
-        return ""
-    of_defects: dict[str, list[str]] = {name: [] for name in (*options.DEFECTS, "all")}
-    for row in table.rows:
-        reference = table.reference(row)
-        if reference is None:
-            continue
-        found, lost = tables.difference(row, reference, ACC), row.diverged(ACC)
-        parts = [publish.plus_minus(found, ACC, "+")] if found else []
-        parts += [f"({lost} diverged)"] if lost else []
-        defect = row.row.label.split()[0].strip(":,")
-        of_defects[defect].append(" ".join((row.row.group, *parts)))
-    lines = [[defect, "; ".join(costs)] for defect, costs in of_defects.items() if costs]
-    rows = f"[rows and commands](../results/README.md#{publish.anchor(table.table.title)})"
-    return (
-        "What each costs on the short protocols, in points of ACC, paired by seed, mean ± standard "
-        f"error ({rows}):\n\n{publish.markdown(['', 'ACC with it less ACC without'], lines)}"
-    )
-
-
 def blocks(filled: Mapping[str, tables.Filled]) -> dict[str, str]:
     """Returns the texts of generated blocks that are no table of their own, by name.
 
     Args:
         filled: all tables, by name.
     """
-    return {**speed(), "headline": headline(filled), "prices": prices(filled)}
+    return {
+        **summaries.speed(stored("benchmark.json")),
+        "speed beside Avalanche": summaries.avalanche(stored("avalanche.json")),
+        "headline": headline(filled),
+        "prices": summaries.prices(filled["defects"]),
+    }
 
 
 def publication() -> reproduction.Publication:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import reproduce_tables
-from common import canvas, distribution, drawings, options, tables
+from common import canvas, distribution, drawings, options, summaries, tables
 from common.tables import ACC, Filled, FilledRow, Row
 from reproduce_tables import SMALL, TABLES
 from tests import benchmark, made_up
@@ -324,7 +324,7 @@ def test_prices_of_defects(tmp_path: Path) -> None:
         row("D6, λ 3", "mas.py --lambda 3 --as-released D6", "mas"),
     )
     defects = made_up.table(*rows, name="defects", reference="no defect", tuning=())
-    assert reproduce_tables.prices({"defects": made_up.filled(tmp_path, defects)}) == ""
+    assert summaries.prices(made_up.filled(tmp_path, defects)) == ""
     accs = {
         "no defect": (0.9, 0.9),
         "D7": (0.6, 0.64),
@@ -336,7 +336,7 @@ def test_prices_of_defects(tmp_path: Path) -> None:
     for one in rows:
         strength = float(one.command.split()[2]) if one.group == "mas" else 0.1
         made_up.keep_all(tmp_path / "defects", one.command, accs[one.label], strength=strength)
-    text = reproduce_tables.prices({"defects": made_up.filled(tmp_path, defects)})
+    text = summaries.prices(made_up.filled(tmp_path, defects))
     assert text.splitlines()[-4:] == [
         "| D6 | mas +2.00 ± 1.00 |",
         "| D7 | si −28.00 ± 2.00 |",
@@ -349,8 +349,8 @@ def test_blocks_of_speed_hold_every_ratio_of_the_benchmark() -> None:
     def shown(ratio: dict[str, float]) -> str:
         return "{median:.2f} ({low:.2f} to {high:.2f})".format(**ratio)
 
-    blocks = reproduce_tables.speed()
     measured = json.loads((options.ROOT / "results" / "benchmark.json").read_text())
+    blocks = summaries.speed(measured)
     lines = blocks["speed of a step"].splitlines()
     assert len(lines) == 2 + len(measured["steps"])
     for script, one in measured["steps"].items():
@@ -366,6 +366,22 @@ def test_blocks_of_speed_hold_every_ratio_of_the_benchmark() -> None:
     found = [tuple(line.strip("| ").split(" | ")) for line in lines]
     assert [(what.removeprefix("64-32: "), *rest) for what, *rest in found] == expected
     assert sum(what.startswith("64-32: ") for what, *_ in found) == 5
+
+
+def test_block_of_avalanche_holds_every_ratio() -> None:
+    measured = json.loads((options.ROOT / "results" / "avalanche.json").read_text())
+    lines = summaries.avalanche(measured).splitlines()[2:]
+    found = iter(lines)
+    for network, methods in measured["networks"].items():
+        for method, sides in methods.items():
+            head, *cells = next(found).strip("| ").split(" | ")
+            assert head == f"{network}, {method}"
+            for cell, side in zip(cells, ("theirs", "batched"), strict=False):
+                assert float(cell.split()[0]) == pytest.approx(
+                    sides[side]["ratio"]["median"], abs=0.006
+                )
+            assert cells[2:] == [f"{100 * sides[one]['kept']:.1f}" for one in ("ours", "theirs")]
+    assert next(found, None) is None
 
 
 @pytest.mark.parametrize(
