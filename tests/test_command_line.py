@@ -676,8 +676,8 @@ def test_two_processes_share_a_grid(
 def test_run_of_a_killed_process_is_taken_up_by_the_one_that_waits(
     background: dict[Any, Any],
 ) -> None:
-    (killed, _, _), (status, out, _) = background[take_over][1].result()
-    assert (killed, status) == (-signal.SIGKILL, 130)
+    (killed, _, _), (status, out, err) = background[take_over][1].result()
+    assert (killed, status) == (-signal.SIGKILL, 130), out + err
     assert out.index("1 run: another process") < out.index("continuing after task 0")
 
 
