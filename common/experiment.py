@@ -12,6 +12,7 @@ import functools
 import io
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -109,18 +110,41 @@ def exits(name: str, folder: Path, interrupted: str, safe: str = "") -> Iterator
         safe: what follows an error of the file system.
     """
     try:
+        with _noting_interruptions():
+            yield
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, KeyboardInterrupt) or progresses.interrupted.is_set():
+            print(f"\n{name}: interrupted; {interrupted}", file=sys.stderr)
+            sys.exit(130)
+        if isinstance(error, (data.DataError, options.UsageError, results.ResultError)):
+            text = str(error)
+        elif isinstance(error, OSError):
+            text = f"{error.filename or folder}: {error.strerror or error}{safe}"
+        else:
+            raise
+        print(f"{name}: error: {' '.join(text.split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+@contextlib.contextmanager
+def _noting_interruptions() -> Iterator[None]:
+    """Sets `progress.interrupted` on Ctrl-C, besides raising KeyboardInterrupt.
+
+    TensorFlow calls Python from native code, which loses that exception or makes another one of it.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        progresses.interrupted.set()
+        signal.default_int_handler(number, None)
+
+    progresses.interrupted.clear()
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is signal.default_int_handler:  # ignored in the background of a shell
+        signal.signal(signal.SIGINT, interrupt)
+    try:
         yield
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; {interrupted}", file=sys.stderr)
-        sys.exit(130)
-    except (data.DataError, options.UsageError, results.ResultError) as error:
-        text = str(error)
-    except OSError as error:
-        text = f"{error.filename or folder}: {error.strerror or error}{safe}"
-    else:
-        return
-    print(f"{name}: error: {' '.join(text.split())}", file=sys.stderr)
-    sys.exit(2)
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def usable_streams() -> None:

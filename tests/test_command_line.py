@@ -476,6 +476,35 @@ def test_ctrl_c_says_how_to_go_on(
     assert "continuing" not in ended.out
 
 
+@pytest.mark.parametrize("becomes", [None, ValueError("of a library")])
+def test_ctrl_c_that_a_library_loses_ends_the_run(
+    becomes: Exception | None,
+    call_script: Run,
+    first_runs: FirstRuns,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    save = results.RunFiles.save_checkpoint
+
+    def save_and_lose(*arguments: Any) -> None:
+        save(*arguments)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        if becomes:
+            raise becomes
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results.RunFiles, "save_checkpoint", save_and_lose)
+        ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert ended.status == 130
+    assert "the same command continues" in ended.err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert_done(ended)
+    assert "continuing after task 0, epoch 1" in ended.out
+    assert numbers(only(tmp_path)) == numbers(first_runs("anpyc_wo_np").result)
+
+
 def test_unusable_checkpoint_is_told_in_one_line_and_the_run_starts_over(
     call_script: Run,
     first_runs: FirstRuns,
