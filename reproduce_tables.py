@@ -159,7 +159,7 @@ PRUNED = tuple((one["tensor"], one["percent"]) for one in RELEASE["anpyc_wi_np"]
 def pruned_share(tensor: str, percent: int) -> Column:
     """Returns the column of a tensor's share of pruned entries, after a round of task 0."""
 
-    def value(result: tables.Result, _: str) -> float:
+    def value(result: results.Result, _: str) -> float:
         (record,) = (
             record
             for record in result["sparsity"]

@@ -149,7 +149,7 @@ def _order(filled: tables.Filled) -> list[str]:
 
 def _finished(
     rows: Sequence[tables.FilledRow],
-) -> list[tuple[tables.FilledRow, list[tables.Result]]]:
+) -> list[tuple[tables.FilledRow, list[results.Result]]]:
     """Returns the rows of which a run finished, with those that did."""
     found = [(row, [one for one in row.runs if one["status"] == "finished"]) for row in rows]
     return [(row, finished) for row, finished in found if finished]

@@ -21,7 +21,7 @@ from typing import IO
 
 import rich.console
 
-from common import options, progress, results, tables
+from common import commands, options, progress, results, tables
 
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 1.0  # between two counts of what is done
@@ -37,7 +37,7 @@ class Jobs:
 
     def __init__(self) -> None:
         """Starts none."""
-        self.running: dict[tables.Missing, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
+        self.running: dict[commands.Missing, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
 
     def __enter__(self) -> Jobs:
         """Returns itself."""
@@ -47,7 +47,7 @@ class Jobs:
         """Ends what is still running."""
         self.stop()
 
-    def start(self, key: tables.Missing, command: Sequence[str]) -> None:
+    def start(self, key: commands.Missing, command: Sequence[str]) -> None:
         """Starts a script.
 
         Args:
@@ -61,11 +61,11 @@ class Jobs:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=options.ROOT,
-            env={**os.environ, **tables.ENVIRONMENT},
+            env={**os.environ, **commands.ENVIRONMENT},
         )
         self.running[key] = (process, output)
 
-    def ended(self, seconds: float) -> dict[tables.Missing, tuple[int, str]]:
+    def ended(self, seconds: float) -> dict[commands.Missing, tuple[int, str]]:
         """Waits until one ends, and returns those that have: key -> exit status, last line.
 
         Args:
@@ -91,7 +91,7 @@ class Jobs:
         for key in list(self.running):
             self._end(key)
 
-    def _end(self, key: tables.Missing) -> tuple[int, str]:
+    def _end(self, key: commands.Missing) -> tuple[int, str]:
         process, output = self.running.pop(key)
         with output:
             status = process.wait()
@@ -103,7 +103,7 @@ class Jobs:
 
 
 def make(
-    all_tables: Sequence[tables.Table], names: Sequence[str], store: tables.Store, at_once: int
+    all_tables: Sequence[tables.Table], names: Sequence[str], store: commands.Store, at_once: int
 ) -> int:
     """Makes the missing runs of tables, and those that follow from them: of a λ that was chosen.
 
@@ -141,7 +141,7 @@ def make(
                     jobs.start(part, part.arguments(store.folder))
             if not jobs.running:
                 return failed
-            ended: dict[tables.Missing, tuple[int, str]] = {}
+            ended: dict[commands.Missing, tuple[int, str]] = {}
             while not ended:
                 shown.look(jobs.running)
                 ended = jobs.ended(_LOOK_SECONDS)
@@ -153,7 +153,7 @@ def make(
 class _Overall:
     """The screen while runs are made: one bar for all on a terminal, and a line a command."""
 
-    def __init__(self, store: tables.Store) -> None:
+    def __init__(self, store: commands.Store) -> None:
         self._store = store
         self._console = rich.console.Console(highlight=False, soft_wrap=True)
         self._bar = progress.bar(
@@ -172,19 +172,21 @@ class _Overall:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def plan(self, filled: Mapping[str, tables.Filled], known: Sequence[tables.Missing]) -> None:
+    def plan(self, filled: Mapping[str, tables.Filled], known: Sequence[commands.Missing]) -> None:
         """Takes what is to be done; more of it is known after every choice of λ."""
         wait = tables.waiting(filled)
         self._runs = sum(len(one.seeds) for one in known) + sum(len(row.seeds) for row in wait)
-        costs = [len(one.seeds) * tables.cost(one.command.settings) for one in known]
-        costs += [len(row.seeds) * tables.cost(row.command.settings) for row in wait if row.command]
+        costs = [len(one.seeds) * commands.cost(one.command.settings) for one in known]
+        costs += [
+            len(row.seeds) * commands.cost(row.command.settings) for row in wait if row.command
+        ]
         self._left = sum(costs)
         self._show()
 
-    def look(self, parts: Iterable[tables.Missing]) -> None:
+    def look(self, parts: Iterable[commands.Missing]) -> None:
         """Counts the runs that have ended since the last look."""
         for part in parts:
-            cost = tables.cost(part.command.settings)
+            cost = commands.cost(part.command.settings)
             for run, seed in zip(part.runs(), part.seeds, strict=True):
                 if run not in self._seen and part.path(self._store.folder, seed).exists():
                     self._seen.add(run)
@@ -201,12 +203,12 @@ class _Overall:
     def _runs_left(self) -> str:
         return "1 run left" if self._runs == 1 else f"{self._runs} runs left"
 
-    def ended(self, part: tables.Missing, status: int, last: str) -> None:
+    def ended(self, part: commands.Missing, status: int, last: str) -> None:
         """Says how a command ended; of one that failed or diverged also which, and why."""
         self.look([part])
         strength = "" if part.strength is None else f", λ {results.number(part.strength)}"
         seeds = " ".join(map(str, part.seeds))
-        title = f"{part.table}: {part.row.title}{strength}, seeds {seeds}"
+        title = f"{part.table}: {part.title}{strength}, seeds {seeds}"
         reasons = [] if status in (0, 3) else [last]
         if status == 3:
             stored = [

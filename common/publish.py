@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import canvas, results, tables
+from common import canvas, commands, results, tables
 
 PYTHON = ".venv/bin/python"  # as the README has it
 _BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -108,7 +108,7 @@ def body(filled: tables.Filled) -> str:
     return "\n".join(parts)
 
 
-def commands(filled: tables.Filled) -> str:
+def shell_commands(filled: tables.Filled) -> str:
     """Returns the shell commands of all rows, each with a comment."""
     lines = []
     for row in filled.rows:
@@ -126,7 +126,9 @@ def commands(filled: tables.Filled) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(command: tables.Command, strengths: Sequence[float | None], seeds: Sequence[int]) -> str:
+def _line(
+    command: commands.Command, strengths: Sequence[float | None], seeds: Sequence[int]
+) -> str:
     arguments = command.arguments(strengths, seeds)
     return shlex.join([PYTHON, f"{command.script}.py", *arguments])
 
@@ -164,7 +166,7 @@ def section(filled: tables.Filled, compared: tables.Filled | None = None) -> str
         header, rows = comparison(compared, filled)
         parts += ["Published and own:\n", markdown(header, rows)]
     parts.append(
-        f"<details><summary>Commands</summary>\n\n```bash\n{commands(filled)}```\n\n</details>\n"
+        f"<details><summary>Commands</summary>\n\n```bash\n{shell_commands(filled)}```\n\n</details>\n"
     )
     return "\n".join(parts)
 
@@ -249,7 +251,7 @@ def csv_runs(filled: Iterable[tables.Filled]) -> str:
                     "row": row.row.label,
                     "use": use,
                     "script": result["script"],
-                    "settings": shlex.join(tables.words(row.command.flags)),
+                    "settings": shlex.join(commands.words(row.command.flags)),
                     "lambda": result["lambda"],
                     "seed": result["seed"],
                     "status": result["status"],

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from common import experiment, jobs, options, progress, publish, results, tables
+from common import commands, experiment, jobs, options, progress, publish, results, tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
     """
     every = [table.name for table in publication.all_tables]
     folder = given.results_dir
-    store = tables.Store(folder)
+    store = commands.Store(folder)
     if given.list:
         _shell_commands(tables.fill(publication.all_tables, given.tables, store), folder)
         return 0
@@ -115,7 +115,7 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
         return 0
     published = None
     if folder != publication.folder:
-        published = tables.fill(publication.all_tables, every, tables.Store(publication.folder))
+        published = tables.fill(publication.all_tables, every, commands.Store(publication.folder))
     failed = 0
     if not given.check:
         experiment.writable(folder, "--results-dir")

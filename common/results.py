@@ -53,6 +53,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+Result = Mapping[str, Any]
+
 SCHEMA = 1
 # The modules of common/ that numbers depend on, besides the script.
 COMPUTING = (
@@ -84,7 +86,7 @@ def is_joint(accuracy: Sequence[Sequence[float]]) -> bool:
     return len(accuracy) < len(accuracy[-1])
 
 
-def validation_accuracy(result: Mapping[str, Any]) -> float:
+def validation_accuracy(result: Result) -> float:
     """Returns the validation accuracy after the last task, mean over tasks, of a finished run."""
     last = result["validation_accuracy"][-1]
     return float(sum(last) / len(last))

@@ -9,25 +9,16 @@ table in is the same before, during and after its computation.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import importlib
-import shlex
-import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from common import experiment, metrics, options, report, results
+from common import commands, metrics, report
+from common.results import Result
 
-# One thread each: as many at once as there are cores get the most out of them, and the last bits of
-# the Fisher and MAS importances depend on the number of threads.
-ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 WIDENINGS = 3  # of a grid, at most
 NOISE_ERRORS = 2.5  # standard errors, up to which two means do not differ
 NOISE_POINTS = 0.5  # percentage points, likewise
 MOST_DIGITS = 9  # before a mean is rounded for print: hides the last bits of another processor
-
-Result = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,157 +141,6 @@ class Table:
     note: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Command:
-    """A script with its settings; what `Row.command` means.
-
-    Attributes:
-        script: name without .py.
-        flags: flag -> its values as text, without --lambda and --seeds.
-        settings: of the script.
-    """
-
-    script: str
-    flags: Mapping[str, tuple[str, ...]]
-    settings: Any
-
-    def arguments(self, strengths: Sequence[float | None], seeds: Sequence[int]) -> list[str]:
-        """Returns the arguments of the script for some of its runs; λ None where it has none."""
-        given = [results.number(one) for one in strengths if one is not None]
-        return [
-            *words(self.flags),
-            *(["--lambda", *given] if given else []),
-            "--seeds",
-            *map(str, seeds),
-        ]
-
-
-@functools.cache
-def command_of(command: str, more: str = "") -> Command:
-    """Reads a command line with the parser of its script.
-
-    Args:
-        command: script and flags.
-        more: further flags, as far as the script has them; those of the command win.
-    """
-    file, *own = shlex.split(command)
-    script = file.removesuffix(".py")
-    cls = importlib.import_module(script).Settings
-    known = {one.flag for one in options.options_of(cls).values()}
-    given = _flags(shlex.split(more))
-    flags = {flag: values for flag, values in given.items() if flag in known} | _flags(own)
-    settings = options.parse(cls, "", words(flags))
-    flags = {flag: v for flag, v in flags.items() if flag not in ("--lambda", "--seeds")}
-    return Command(script, flags, settings)
-
-
-def words(flags: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Returns flags and their values as a command line."""
-    return [word for flag, values in flags.items() for word in (flag, *values)]
-
-
-def _flags(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    flags: dict[str, tuple[str, ...]] = {}
-    for word in words:
-        if word.startswith("--"):
-            flag = word
-            flags[flag] = ()
-        else:
-            flags[flag] += (word,)
-    return flags
-
-
-class Store:
-    """The runs stored in a folder: `FOLDER/<table>/<script>/<id>.json`.
-
-    A run that two tables have in common is stored once, in the folder of either.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Names the folder; `look` lists its files."""
-        self.folder = folder
-        self._found: dict[tuple[str, str], Path] = {}
-        self._read: dict[Path, Result] = {}
-
-    def look(self, names: Iterable[str]) -> None:
-        """Lists the files as they are now.
-
-        Args:
-            names: of the tables; of runs that are there twice, the first counts.
-        """
-        self._found = {}
-        for name in names:
-            for path in (self.folder / name).glob("*/*.json"):
-                self._found.setdefault((path.parent.name, path.name), path)
-
-    def read(
-        self, table: str, command: Command, strength: float | None, seed: int
-    ) -> Result | None:
-        """Returns a run's result, None if there is none.
-
-        Raises:
-            ResultError: the file is damaged, or is not this run's.
-        """
-        script = command.script
-        home = self.folder / table / script
-        files = _files_of(script, home, command.settings, strength, seed)
-        found = self._found.get((script, files.path.name))
-        if found is not None and found != files.path and not files.path.exists():
-            files = _files_of(script, found.parent, command.settings, strength, seed)
-        if files.path not in self._read:
-            result = files.read()
-            if result is None:
-                return None
-            place = files.path.relative_to(self.folder).as_posix()
-            self._read[files.path] = {**result, "file": place}
-        return self._read[files.path]
-
-
-_files_of = functools.cache(experiment.files_of)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Missing:
-    """Runs that a row needs and that are not stored: of one λ, of some seeds."""
-
-    table: str
-    row: Row
-    command: Command
-    strength: float | None
-    seeds: tuple[int, ...]
-
-    def run(self, seed: int) -> tuple[str, str]:
-        """Returns script and file name of a run, which no other run has."""
-        return self.command.script, self.path(Path(), seed).name
-
-    def path(self, folder: Path, seed: int) -> Path:
-        """Returns where a run's result will be, in a folder of results."""
-        home = folder / self.table / self.command.script
-        return _files_of(self.command.script, home, self.command.settings, self.strength, seed).path
-
-    def runs(self) -> list[tuple[str, str]]:
-        """Returns `run` of every seed."""
-        return [self.run(seed) for seed in self.seeds]
-
-    def without(self, runs: Collection[tuple[str, str]]) -> Missing:
-        """Returns the same without some of the runs."""
-        left = tuple(seed for seed in self.seeds if self.run(seed) not in runs)
-        return dataclasses.replace(self, seeds=left)
-
-    def shell(self, folder: Path) -> str:
-        """Returns the shell command that makes the runs, with one thread."""
-        words = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
-        return shlex.join(["env", *words, sys.executable, *self.arguments(folder)])
-
-    def arguments(self, folder: Path) -> list[str]:
-        """Returns path of the script, and the arguments that make the runs."""
-        return [
-            str(options.ROOT / f"{self.command.script}.py"),
-            *self.command.arguments((self.strength,), self.seeds),
-            *("--results-dir", str(folder / self.table), "--no-figures"),
-        ]
-
-
 @dataclasses.dataclass
 class FilledRow:
     """A row, as far as what is stored goes.
@@ -321,7 +161,7 @@ class FilledRow:
     """
 
     row: Row
-    command: Command | None = None
+    command: commands.Command | None = None
     grid: tuple[float, ...] = ()
     tuning: tuple[Result, ...] = ()
     strengths: tuple[float | None, ...] = ()
@@ -329,7 +169,7 @@ class FilledRow:
     seeds: tuple[int, ...] = ()
     tuning_seeds: tuple[int, ...] = ()
     runs: tuple[Result, ...] = ()
-    missing: tuple[Missing, ...] = ()
+    missing: tuple[commands.Missing, ...] = ()
     waits: bool = False
 
     @property
@@ -413,7 +253,7 @@ class Filled:
         raise KeyError(f"{self.table.name} has no row {label!r} under {group!r}")
 
 
-def fill(tables: Sequence[Table], names: Sequence[str], store: Store) -> dict[str, Filled]:
+def fill(tables: Sequence[Table], names: Sequence[str], store: commands.Store) -> dict[str, Filled]:
     """Fills in tables from what is stored.
 
     Args:
@@ -445,10 +285,10 @@ def fill(tables: Sequence[Table], names: Sequence[str], store: Store) -> dict[st
     }
 
 
-def _fill_row(table: Table, row: Row, store: Store, chosen: FilledRow | None) -> FilledRow:
+def _fill_row(table: Table, row: Row, store: commands.Store, chosen: FilledRow | None) -> FilledRow:
     if not row.command:
         return FilledRow(row)
-    command = command_of(row.command, row.flags)
+    command = commands.parse(row.command, row.flags)
     seeds = table.seeds if row.seeds is None else row.seeds
     tuning = table.tuning if row.tuning is None else row.tuning
     result = FilledRow(row, command, seeds=seeds, tuning_seeds=tuning)
@@ -464,7 +304,7 @@ def _fill_row(table: Table, row: Row, store: Store, chosen: FilledRow | None) ->
                 else:
                     found.append(stored)
             if lacking:
-                missing = Missing(table.name, row, command, strength, tuple(lacking))
+                missing = commands.Missing(table.name, row.title, command, strength, tuple(lacking))
                 result.missing += (missing,)
         return found
 
@@ -561,7 +401,7 @@ def all_runs(filled: Filled) -> Iterator[tuple[FilledRow, str, Result]]:
                 yield row, "tuning", result
 
 
-def missing_runs(filled: Mapping[str, Filled]) -> list[Missing]:
+def missing_runs(filled: Mapping[str, Filled]) -> list[commands.Missing]:
     """Returns the runs that can be made now, in the order of the tables, each once."""
     seen: set[tuple[str, str]] = set()
     runs = []
@@ -577,18 +417,3 @@ def missing_runs(filled: Mapping[str, Filled]) -> list[Missing]:
 def waiting(filled: Mapping[str, Filled]) -> list[FilledRow]:
     """Returns the rows whose λ waits for runs."""
     return [row for one in filled.values() for row in one.rows if row.waits]
-
-
-def cost(settings: Any) -> float:
-    """Returns about how long a run takes, in no unit: its start, and its multiplications.
-
-    Pruning rounds are left out.
-
-    Args:
-        settings: of its script.
-    """
-    first, second = settings.hidden
-    epochs = getattr(settings, "epochs", None)
-    if epochs is None:
-        epochs = settings.steps * settings.batch_size / 55_000
-    return 10 + settings.tasks * epochs * first * (784 + second) / 1e5

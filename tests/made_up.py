@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from common import experiment, options, tables
+from common import commands, experiment, options, tables
 from common.tables import Filled, Row, Table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,7 +67,7 @@ def keep(
     **more: Any,
 ) -> Path:
     """Store a result in the folder of a table, and return its path; `more` goes into it."""
-    command = tables.command_of(line, flags)
+    command = commands.parse(line, flags)
     home = folder / command.script
     home.mkdir(parents=True, exist_ok=True)
     files = experiment.files_of(command.script, home, command.settings, strength, seed)
@@ -100,7 +100,7 @@ def filled(folder: Path, *all_tables: Table, name: str = "") -> Filled:
     """
     name = name or all_tables[0].name
     every = (*all_tables, table(name="another"))
-    return tables.fill(every, [name], tables.Store(folder))[name]
+    return tables.fill(every, [name], commands.Store(folder))[name]
 
 
 # Scripts that do what they are told, in place of learning.

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from common import jobs, options, tables
+from common import commands, jobs, options, tables
 from common.results import ResultError
 from tests import made_up
 from tests.made_up import filled, keep, row, table
@@ -49,7 +49,7 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIns:
 def make(results: Path, *all_tables: tables.Table, at_once: int = 2) -> int:
     """Make all runs of tables, and return how many commands failed."""
     names = [one.name for one in all_tables]
-    return jobs.make(all_tables, names, tables.Store(results), at_once)
+    return jobs.make(all_tables, names, commands.Store(results), at_once)
 
 
 def begun(project: Path) -> list[tuple[str, str, str]]:
@@ -135,7 +135,7 @@ def test_failing_command_is_told_and_stops_no_other(
     places = begun(project)
     assert len(places) == len(set(places))
     out = capsys.readouterr().out
-    command = tables.command_of("finetune.py", made_up.FLAGS).arguments((), (0,))
+    command = commands.parse("finetune.py", made_up.FLAGS).arguments((), (0,))
     path = str(project / "finetune.py")
     words = [path, *command, "--results-dir", str(results / "small"), "--no-figures"]
     lines = out.splitlines()

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from common import canvas, drawings, metrics, plots, publish, table_plots, tables
+from common import canvas, commands, drawings, metrics, plots, publish, table_plots, tables
 from common.canvas import Drawing
 from common.results import ResultError
 from common.tables import ACC, Column, Estimate, Filled, Row, metric
@@ -195,13 +195,13 @@ def test_group_without_a_name_has_no_heading(tmp_path: Path) -> None:
 # Commands
 
 
-def commands(found: Filled) -> list[str]:
-    return publish.commands(found).splitlines()
+def command_lines(found: Filled) -> list[str]:
+    return publish.shell_commands(found).splitlines()
 
 
 def test_commands_are_those_of_the_choice_and_of_the_table(tuned: Filled) -> None:
     start = ".venv/bin/python"
-    assert commands(tuned) == [
+    assert command_lines(tuned) == [
         "# Some: finetune",
         f"{start} finetune.py {FLAGS} --seeds 0 1",
         "# Some: ewc: choose λ",
@@ -216,7 +216,7 @@ def test_commands_show_the_widened_grid(tmp_path: Path) -> None:
     for strength in (0.1, 0.3, 1, 3, 10):
         validation = 0.9 if strength == 1 else 0.8
         keep(tmp_path / "small", EWC, 100, 0.1, strength, validation)
-    (_, choice, final) = commands(filled(tmp_path, table(row("ewc", EWC))))
+    (_, choice, final) = command_lines(filled(tmp_path, table(row("ewc", EWC))))
     assert choice.endswith("--lambda 0.1 0.3 1 3 10 --seeds 100")
     assert final.endswith("--lambda 1 --seeds 0 1")
 
@@ -226,8 +226,8 @@ def test_choice_by_the_seeds_of_the_table_needs_one_command(tmp_path: Path) -> N
         keep(tmp_path / "small", EWC, 0, acc, strength)
     found = filled(tmp_path, table(row("ewc", EWC), seeds=(0,), tuning=(0,)))
     assert found.complete
-    assert [line.startswith("#") for line in commands(found)] == [True, False]
-    assert commands(found)[1].endswith("--lambda 1 3 10 --seeds 0")
+    assert [line.startswith("#") for line in command_lines(found)] == [True, False]
+    assert command_lines(found)[1].endswith("--lambda 1 3 10 --seeds 0")
 
 
 def test_command_with_the_λ_of_another_row_says_whose(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_command_with_the_λ_of_another_row_says_whose(tmp_path: Path) -> None:
     first = table(row("ewc", EWC), name="first")
     rows = row("ewc", "ewc.py", strength_of=("first", "", "ewc")), Row("theirs")
     found = filled(tmp_path, first, table(*rows), name="small")
-    assert commands(found) == [
+    assert command_lines(found) == [
         "# ewc: λ as in the table first",
         f".venv/bin/python ewc.py {FLAGS} --lambda 3 --seeds 0 1",
     ]
@@ -423,7 +423,7 @@ def test_document_compares_with_complete_tables_alone(tuned: Filled, tmp_path: P
 def test_run_of_two_tables_is_counted_once(tmp_path: Path) -> None:
     keep_all(tmp_path / "small", "finetune.py", ACCURACIES)
     both = [table(row("a", "finetune.py"), name=name) for name in ("small", "second")]
-    text = publish.document(tables.fill(both, ["small", "second"], tables.Store(tmp_path)))
+    text = publish.document(tables.fill(both, ["small", "second"], commands.Store(tmp_path)))
     assert "\n2 runs (0 diverged)" in text
 
 
@@ -452,7 +452,7 @@ def page(tmp_path: Path) -> Path:
 def of_two_tables(folder: Path) -> dict[str, Filled]:
     """Return the tables whose blocks the document has, filled in as far as they are."""
     both = [table(row(name, "finetune.py"), name=name) for name in ("small", "second")]
-    return tables.fill(both, ["small", "second"], tables.Store(folder))
+    return tables.fill(both, ["small", "second"], commands.Store(folder))
 
 
 def test_blocks_are_replaced_and_all_else_is_kept(tmp_path: Path, page: Path) -> None:

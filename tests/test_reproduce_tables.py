@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import reproduce_tables
-from common import canvas, distribution, drawings, options, summaries, tables
+from common import canvas, commands, distribution, drawings, options, summaries, tables
 from common.tables import ACC, Filled, FilledRow, Row
 from reproduce_tables import SMALL, TABLES
 from tests import benchmark, made_up
@@ -44,7 +44,7 @@ GRIDS = {
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Filled]:
     """Return all tables where nothing is stored."""
-    return tables.fill(TABLES, list(BY_NAME), tables.Store(tmp_path_factory.mktemp("empty")))
+    return tables.fill(TABLES, list(BY_NAME), commands.Store(tmp_path_factory.mktemp("empty")))
 
 
 def rows_of(filled: Filled) -> list[tuple[FilledRow, str, Any]]:
@@ -158,7 +158,7 @@ def not_usual(filled: Filled) -> dict[str, dict[str, Any]]:
     """Return by label which settings a row has that its script with the "small" flags has not."""
     found = {}
     for one, script, settings in rows_of(filled):
-        usual = tables.command_of(f"{script}.py", f"{SMALL} --head multi").settings
+        usual = commands.parse(f"{script}.py", f"{SMALL} --head multi").settings
         found[one.row.label] = {
             field.name: getattr(settings, field.name)
             for field in dataclasses.fields(usual)
@@ -227,7 +227,7 @@ def test_stability_reads_the_rows_of_equal_small(empty: dict[str, Filled]) -> No
         if found.row.label != "finetune":
             assert found.row.strength_of == ("equal-small", of.group, of.label)
             expected["strength"] = settings.strength
-        theirs = tables.command_of(of.command, of.flags).settings
+        theirs = commands.parse(of.command, of.flags).settings
         assert settings == dataclasses.replace(theirs, **expected)
     titles = [column.title for column in BY_NAME["stability"].columns]
     assert titles == ["ACC", "min-ACC", "WC-ACC", "F"]

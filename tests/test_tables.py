@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from common import options, results, tables
+from common import commands, options, results, tables
 from common.results import ResultError
-from common.tables import ACC, Column, Estimate, FilledRow, Row, Table, command_of, metric
+from common.tables import ACC, Column, Estimate, FilledRow, Row, Table, metric
 from tests import made_up
 from tests.made_up import FLAGS, filled, keep, keep_all, row, table
 
@@ -34,14 +34,16 @@ def missing(*filled: tables.Filled) -> list[tuple[str, float | None, tuple[int, 
 
 def test_shared_flags_are_dropped_where_the_script_has_none() -> None:
     flags = "--hidden 8 4 --head multi --update explicit --dropout 0"
-    finetune = command_of("finetune.py", flags)
+    finetune = commands.parse("finetune.py", flags)
     assert finetune.flags == {"--hidden": ("8", "4"), "--dropout": ("0",)}
-    ewc = command_of("ewc.py", flags).settings
+    ewc = commands.parse("ewc.py", flags).settings
     assert (ewc.hidden, ewc.head, ewc.update, ewc.dropout) == ((8, 4), "multi", "explicit", 0)
 
 
 def test_flags_of_the_command_win() -> None:
-    command = command_of("joint.py --head shared --tasks 5", "--head single --tasks 3 --epochs 4")
+    command = commands.parse(
+        "joint.py --head shared --tasks 5", "--head single --tasks 3 --epochs 4"
+    )
     assert command.settings == importlib.import_module("joint").Settings(
         head="shared", tasks=5, epochs=4
     )
@@ -51,7 +53,7 @@ def test_flags_of_the_command_win() -> None:
 @pytest.mark.parametrize("line", ["finetune.py --lambda 3", "ewc.py --update no", "joint.py --x 1"])
 def test_flags_of_the_command_are_not_dropped(line: str) -> None:
     with pytest.raises(SystemExit):
-        command_of(line)
+        commands.parse(line)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_flags_of_the_command_are_not_dropped(line: str) -> None:
     ],
 )
 def test_printed_command_gives_the_same_settings(line: str, flags: str) -> None:
-    command = command_of(line, flags)
+    command = commands.parse(line, flags)
     expected = {"seeds": (3, 14)}
     strengths: tuple[float, ...] = ()
     if hasattr(command.settings, "strength"):
@@ -386,7 +388,7 @@ def test_run_is_found_in_the_folder_of_another_table(tmp_path: Path) -> None:
 
 def test_run_that_is_made_for_one_table_is_found_by_the_others_at_once(tmp_path: Path) -> None:
     both = [table(row("ewc", EWC), name=name, widen=False) for name in ("small", "second")]
-    store = tables.Store(tmp_path)
+    store = commands.Store(tmp_path)
     assert len(tables.missing_runs(tables.fill(both, ["small", "second"], store))) == 3
     tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})
     keep_all(tmp_path / "small", EWC, (0.8, 0.9), strength=3.0)
@@ -406,7 +408,7 @@ def test_files_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     keep_all(tmp_path / "small", "finetune.py", (0.8, 0.9))
     read = mock.Mock(wraps=results.RunFiles.read)
     monkeypatch.setattr(results.RunFiles, "read", lambda files: read(files))
-    store, only = tables.Store(tmp_path), table(row("finetune", "finetune.py"))
+    store, only = commands.Store(tmp_path), table(row("finetune", "finetune.py"))
     for _ in range(3):
         assert tables.fill([only], ["small"], store)["small"].complete
     assert read.call_count == 2
@@ -555,7 +557,7 @@ def test_epochs_are_counted_over_tasks_and_rounds(tmp_path: Path) -> None:
 
 def test_cost_grows_with_the_run(scripts: list[str]) -> None:
     def cost(line: str) -> float:
-        return tables.cost(command_of(line).settings)
+        return commands.cost(commands.parse(line).settings)
 
     assert cost("finetune.py --tasks 20") > cost("finetune.py") > cost("finetune.py --epochs 10")
     assert cost("ewc.py --hidden 64 32") < cost("ewc.py") < cost("ewc.py --batch-size 512")
