@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import experiment, options, results
+from common import options, results, run_files
 
 # One thread each: as many at once as there are cores get the most out of them, and the last bits of
 # the Fisher and MAS importances depend on the number of threads.
@@ -124,7 +124,7 @@ class Store:
         return self._read[files.path]
 
 
-_files_of = functools.cache(experiment.files_of)
+_files_of = functools.cache(run_files.files_of)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import functools
 import io
 import os
 import platform
@@ -22,7 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from common import consolidation, data, metrics, options, report, results
+from common import consolidation, data, metrics, options, report, results, run_files
 from common import progress as progresses
 
 _COLUMNS = 3  # of settings on the screen
@@ -239,61 +238,13 @@ def set_up_device(wanted: str) -> str:
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
 
 
-@functools.cache
-def _identities(settings: Any, checksum: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns all that changes a run's numbers beside λ and seed, and the same for the defaults.
-
-    Args:
-        settings: of a script.
-        checksum: of the data set.
-    """
-    identity = {**settings.identity(), "data": checksum}
-    return identity, {**type(settings)().identity(), "data": data.SHIPPED_CHECKSUM}
-
-
-def files_of(
-    name: str,
-    folder: Path,
-    settings: Any,
-    strength: float | None,
-    seed: int,
-    checksum: str = data.SHIPPED_CHECKSUM,
-    code: str = "",
-) -> results.RunFiles:
-    """Returns the files of one run.
-
-    Args:
-        name: of the script.
-        folder: of its results.
-        settings: of the script; their lists of λ and seeds are not used.
-        strength: λ; None where the script has none.
-        seed: of the run.
-        checksum: of the data set.
-        code: `results.code_digest` of the script.
-    """
-    identity, default = _identities(settings, checksum)
-    stem = results.run_name(strength, seed) + results.settings_hash(identity, default)
-    own, usual = (
-        {key: value for key, value in one.items() if key != "as_released"}
-        for one in (identity, default)
-    )
-    label = {
-        "script": name,
-        "settings": own,
-        "as_released": list(settings.as_released),
-        "lambda": strength,
-        "seed": seed,
-    }
-    return results.RunFiles(folder, stem, label, usual, code=code)
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Planned:
     """A run of a grid: λ, None where the script has none, seed and files."""
 
     strength: float | None
     seed: int
-    files: results.RunFiles
+    files: run_files.RunFiles
 
     @property
     def title(self) -> str:
@@ -324,7 +275,9 @@ class Grid:
         self._dataset, self._checksum = dataset, dataset.checksum
 
         def planned(strength: float | None, seed: int) -> Planned:
-            files = files_of(name, folder, settings, strength, seed, dataset.checksum, code)
+            files = run_files.files_of(
+                name, folder, settings, strength, seed, dataset.checksum, code
+            )
             return Planned(strength, seed, files)
 
         strengths = getattr(settings, "strength", (None,))
@@ -381,7 +334,7 @@ class Grid:
                 time.sleep(_AGAIN_SECONDS)
             pending = passed
         in_order = [done[one] for one in self._runs]
-        suffix = results.settings_hash(*_identities(self._settings, self._checksum))
+        suffix = results.settings_hash(*run_files.identities(self._settings, self._checksum))
         show(self._settings, in_order, self._folder, suffix, display)
         for one in self._runs:
             for written in (one.files.path, one.files.path.with_suffix(".npz")):
@@ -412,7 +365,7 @@ class Grid:
     def _show_settings(self, display: progresses.Display) -> None:
         """Shows what differs from the script's defaults, and the rest in columns."""
         now = self._settings
-        identity, default = _identities(now, self._checksum)
+        identity, default = run_files.identities(now, self._checksum)
         changed: list[str] = []
         kept: list[str] = []
         for name, known in options.options_of(type(now)).items():

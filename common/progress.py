@@ -20,7 +20,8 @@ import rich.console
 import rich.progress
 import rich.table
 
-from common import results
+from common import run_files
+from common.results import ResultError
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class Progress:
     """
 
     def __init__(
-        self, files: results.RunFiles | None = None, display: Display | None = None
+        self, files: run_files.RunFiles | None = None, display: Display | None = None
     ) -> None:
         """Starts at the beginning; `start` may find a checkpoint."""
         self.accuracy: list[list[float]] = []
@@ -112,7 +113,7 @@ class Progress:
             try:
                 shapes = {name: tuple(v.shape) for name, v in self._state.items()}
                 stored = self._files.load_checkpoint(shapes)
-            except results.ResultError as error:
+            except ResultError as error:
                 self._say(f"{error}; starting this run from the beginning")
         if stored:
             position, arrays = stored

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from common import commands, experiment, options, tables
+from common import commands, experiment, options, run_files, tables
 from common.tables import Filled, Row, Table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,7 +70,7 @@ def keep(
     command = commands.parse(line, flags)
     home = folder / command.script
     home.mkdir(parents=True, exist_ok=True)
-    files = experiment.files_of(command.script, home, command.settings, strength, seed)
+    files = run_files.files_of(command.script, home, command.settings, strength, seed)
     made = result(command.script, command.settings.tasks, acc, validation, lost)
     files.finish({**made, **more})
     return files.path
@@ -163,7 +163,7 @@ def stand_in(file: str) -> None:
             acc = None if order == "diverge" else 0.9 - 0.001 * (strength or 0)
             home = settings.results_dir / script
             home.mkdir(parents=True, exist_ok=True)
-            files = experiment.files_of(script, home, settings, strength, seed)
+            files = run_files.files_of(script, home, settings, strength, seed)
             files.finish(result(script, settings.tasks, acc))
     _tell(folder, f"end,{what}")
     sys.exit(3 if order == "diverge" else 0)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common import data, results, training
+from common import data, run_files, training
 from common import progress as progresses
 from common.consolidation import Consolidation
 from common.network import MLP
@@ -87,7 +87,7 @@ def run(
     script: str,
     tasks: Sequence[data.Task] = TASKS,
     strength: float | None = None,
-    files: results.RunFiles | None = None,
+    files: run_files.RunFiles | None = None,
     watch: Callable[[list[MLP], int], None] | None = None,
     **changes: Any,
 ) -> Run:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import joint
 import lwf
-from common import data, metrics, network, results, training
+from common import data, metrics, network, run_files, training
 from common import progress as progresses
 from common.importance import PathIntegral
 from common.network import MLP, Dropout
@@ -552,7 +552,7 @@ def test_run_killed_twice_ends_like_one_that_never_was(
     rng = np.random.default_rng(zlib.crc32(f"{script} {released}".encode()))
     first = int(rng.integers(1, whole.epochs))
     second = int(rng.integers(1, whole.epochs - first + 1))
-    files = results.RunFiles(tmp_path, "seed", {"script": script})
+    files = run_files.RunFiles(tmp_path, "seed", {"script": script})
     with files.hold() as held:
         assert held
         for stop in (first, second):

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common import metrics, report, results
+from common import metrics, report, results, run_files
 from common import progress as progresses
 from tests.conftest import SCRIPTS
 
@@ -411,7 +411,7 @@ def stop_at_save(monkeypatch: pytest.MonkeyPatch, wanted: int) -> Callable[[], N
         monkeypatch: restores it.
         wanted: which one; those before it are saved, this one is not.
     """
-    save = results.RunFiles.save_checkpoint
+    save = run_files.RunFiles.save_checkpoint
     count = 0
 
     def save_or_stop(*arguments: Any) -> None:
@@ -425,7 +425,7 @@ def stop_at_save(monkeypatch: pytest.MonkeyPatch, wanted: int) -> Callable[[], N
         nonlocal count
         count = 0
 
-    monkeypatch.setattr(results.RunFiles, "save_checkpoint", save_or_stop)
+    monkeypatch.setattr(run_files.RunFiles, "save_checkpoint", save_or_stop)
     return restart
 
 
@@ -484,7 +484,7 @@ def test_ctrl_c_that_a_library_loses_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    save = results.RunFiles.save_checkpoint
+    save = run_files.RunFiles.save_checkpoint
 
     def save_and_lose(*arguments: Any) -> None:
         save(*arguments)
@@ -494,7 +494,7 @@ def test_ctrl_c_that_a_library_loses_ends_the_run(
             raise becomes
 
     with monkeypatch.context() as patch:
-        patch.setattr(results.RunFiles, "save_checkpoint", save_and_lose)
+        patch.setattr(run_files.RunFiles, "save_checkpoint", save_and_lose)
         ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
     assert ended.status == 130
     assert "the same command continues" in ended.err
@@ -713,10 +713,10 @@ def test_run_of_a_killed_process_is_taken_up_by_the_one_that_waits(
 def test_runs_that_another_process_holds_are_left_to_the_end(
     call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    hold, naps, held = results.RunFiles.hold, [], {"lambda0_seed0": 3}
+    hold, naps, held = run_files.RunFiles.hold, [], {"lambda0_seed0": 3}
 
     @contextlib.contextmanager
-    def hold_unless_held(files: results.RunFiles) -> Iterator[bool]:
+    def hold_unless_held(files: run_files.RunFiles) -> Iterator[bool]:
         name = files.path.name.split("-")[0]
         held[name] = held.get(name, 0) - 1
         if held[name] >= 0:
@@ -725,7 +725,7 @@ def test_runs_that_another_process_holds_are_left_to_the_end(
             with hold(files) as mine:
                 yield mine
 
-    monkeypatch.setattr(results.RunFiles, "hold", hold_unless_held)
+    monkeypatch.setattr(run_files.RunFiles, "hold", hold_unless_held)
     monkeypatch.setattr(time, "sleep", naps.append)
     ended = call_script("anpyc_wo_np", "--lambda", "0", "3", "--results-dir", tmp_path)
     assert_done(ended)

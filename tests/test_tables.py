@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from common import commands, options, results, tables
+from common import commands, options, run_files, tables
 from common.results import ResultError
 from common.tables import ACC, Column, Estimate, FilledRow, Row, Table, metric
 from tests import made_up
@@ -406,8 +406,8 @@ def test_file_of_another_run_is_named_in_one_line(tmp_path: Path, name: str) -> 
 
 def test_files_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_all(tmp_path / "small", "finetune.py", (0.8, 0.9))
-    read = mock.Mock(wraps=results.RunFiles.read)
-    monkeypatch.setattr(results.RunFiles, "read", lambda files: read(files))
+    read = mock.Mock(wraps=run_files.RunFiles.read)
+    monkeypatch.setattr(run_files.RunFiles, "read", lambda files: read(files))
     store, only = commands.Store(tmp_path), table(row("finetune", "finetune.py"))
     for _ in range(3):
         assert tables.fill([only], ["small"], store)["small"].complete

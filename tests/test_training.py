@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import anpyc_wi_np
-from common import data, network, pruning, results, training
+from common import data, network, pruning, run_files, training
 from common import progress as progresses
 from common.consolidation import Consolidation
 from common.importance import PathIntegral
@@ -518,7 +518,7 @@ class Interrupt(Exception):
 
 def pruned_run(folder: Path) -> tuple[dict[str, np.ndarray], dict, list[dict]]:
     """Runs, or goes on with, a folder's run; returns its arrays, its details, its trace."""
-    files = results.RunFiles(folder, "seed0", {"script": "anpyc_wi_np"})
+    files = run_files.RunFiles(folder, "seed0", {"script": "anpyc_wi_np"})
     with files.hold() as held_here:
         assert held_here
         progress = progresses.Progress(files)
@@ -557,8 +557,8 @@ def uninterrupted(tmp_path_factory):
 
 
 STOPS = [
-    *((results.RunFiles, "save_checkpoint", call, False) for call in range(1, EPOCHS + 1)),
-    *((results.RunFiles, "save_checkpoint", call, True) for call in (1, 3, 6, EPOCHS)),
+    *((run_files.RunFiles, "save_checkpoint", call, False) for call in range(1, EPOCHS + 1)),
+    *((run_files.RunFiles, "save_checkpoint", call, True) for call in (1, 3, 6, EPOCHS)),
     *((pruning.Masks, "prune", call, before) for call in (1, 4) for before in (True, False)),
     *((pruning.Masks, "free", call, False) for call in (1, 3)),
     *((Consolidation, "absorb", call, False) for call in (1, 3)),
