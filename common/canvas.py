@@ -56,13 +56,13 @@ AXIS_DIGITS = 70
 
 
 def require(data: Sized) -> None:
-    """Raise ValueError for no data."""
+    """Raises ValueError for no data."""
     if not len(data):
         raise ValueError("nothing to draw")
 
 
 def percent(seeds: Sequence[npt.ArrayLike]) -> FloatArray:
-    """Return the curves of the seeds, fractions, as percent [S, n]."""
+    """Returns the curves of the seeds, fractions, as percent [S, n]."""
     lengths = {np.size(curve) for curve in seeds}
     if len(lengths) != 1 or lengths == {0}:
         raise ValueError(f"expected curves of one length, at least one, got the lengths {lengths}")
@@ -70,12 +70,12 @@ def percent(seeds: Sequence[npt.ArrayLike]) -> FloatArray:
 
 
 def spread(values: FloatArray) -> float:
-    """Return the sample standard deviation of [S] values; NaN, which no error bar shows, of one."""
+    """Returns the sample standard deviation of [S] values; NaN (no error bar) of one."""
     return float(values.std(ddof=1)) if values.size > 1 else math.nan
 
 
 def trace_places(traces: Sequence[Trace]) -> npt.NDArray[Any]:
-    """Return tasks, epochs and steps of a run's readings, [3, n]; the same for every seed."""
+    """Returns tasks, epochs and steps of a run's readings, [3, n]; the same for every seed."""
     require(traces)
     places = [[(r["task"], r["epoch"], r["step"]) for r in trace] for trace in traces]
     if not places[0] or any(other != places[0] for other in places):
@@ -84,12 +84,12 @@ def trace_places(traces: Sequence[Trace]) -> npt.NDArray[Any]:
 
 
 def trace_of_task(traces: Sequence[Trace], task: int) -> FloatArray:
-    """Return per seed a task's accuracy in percent at every reading since the task began."""
+    """Returns per seed a task's accuracy in percent at every reading since the task began."""
     return percent([[r["accuracy"][task] for r in trace if r["task"] >= task] for trace in traces])
 
 
 def figure(title: str, width: float, height: float) -> Figure:
-    """Return an empty figure of width × height inches under a title."""
+    """Returns an empty figure of width × height inches under a title."""
     empty = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(empty)
     # Matplotlib cuts off a title that is wider than the figure.
@@ -98,7 +98,7 @@ def figure(title: str, width: float, height: float) -> Figure:
 
 
 def axes(figure: Figure, xlabel: str, ylabel: str, *place: int, **options: Any) -> Axes:
-    """Add axes with a light grid; `place` and `options` are those of `Figure.add_subplot`."""
+    """Adds axes with a light grid; `place` and `options` are those of `Figure.add_subplot`."""
     panel: Axes = figure.add_subplot(*place, **options)
     panel.set_xlabel(xlabel, fontsize=FONT_SIZE + 1)
     panel.set_ylabel(ylabel, fontsize=FONT_SIZE + 1)
@@ -109,14 +109,13 @@ def axes(figure: Figure, xlabel: str, ylabel: str, *place: int, **options: Any) 
 
 
 def legend(figure: Figure, axes: Axes, panels: Sequence[Axes] = ()) -> None:
-    """Put the legend to the right of the axes, in columns of about 20 lines.
+    """Puts the legend to the right of the axes, in columns of about 20 lines.
 
     Args:
         figure: the figure, which grows where the legend is wide.
         axes: the axes beside which the legend stands.
         panels: where the entries come from, each name once, bars and error bars before other
             marks. If left out, these axes, in matplotlib's order.
-
     """
     entries: dict[str, Any] = {}
     for panel in panels or [axes]:
@@ -144,12 +143,12 @@ def legend(figure: Figure, axes: Axes, panels: Sequence[Axes] = ()) -> None:
 
 
 def wrapped(label: str, length: int = LABEL_LENGTH) -> str:
-    """Return the label in lines of at most `length` characters, broken between words."""
+    """Returns the label in lines of at most `length` characters, broken between words."""
     return textwrap.fill(label, length, break_on_hyphens=False)
 
 
 def series_style(k: int) -> dict[str, Any]:
-    """Return how the k-th series is drawn: colour, marker and line style."""
+    """Returns how the k-th series is drawn: colour, marker and line style."""
     return {
         "color": COLOURS[k % len(COLOURS)],
         "marker": MARKERS[k % len(MARKERS)],
@@ -160,7 +159,7 @@ def series_style(k: int) -> dict[str, Any]:
 
 
 def series_styles(labels: Iterable[str], order: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
-    """Return the style of every label.
+    """Returns the style of every label.
 
     Args:
         labels: of the series in the figure.
@@ -169,7 +168,6 @@ def series_styles(labels: Iterable[str], order: Sequence[str] = ()) -> dict[str,
 
     Raises:
         ValueError: a label is not in the order.
-
     """
     labels = list(labels)
     order = list(order) or labels
@@ -177,13 +175,13 @@ def series_styles(labels: Iterable[str], order: Sequence[str] = ()) -> dict[str,
 
 
 def sequence_colours(tasks: int) -> list[tuple[float, ...]]:
-    """Return one viridis colour per task, without the yellow end, too faint on white."""
+    """Returns one viridis colour per task, without the yellow end, too faint on white."""
     viridis = matplotlib.colormaps["viridis"]
     return [tuple(colour) for colour in viridis(np.linspace(0, 0.9, tasks))]
 
 
 def task_style(j: int, colour: tuple[float, ...], few: bool) -> dict[str, Any]:
-    """Return how `line` draws task j: told apart by marker, too, where there are few tasks."""
+    """Returns how `line` draws task j: told apart by marker, too, where there are few tasks."""
     if few:
         marker = MARKERS[j % len(MARKERS)]
         style = {"label": f"task {j}", "marker": marker, "linewidth": 1.5, "band_alpha": 0.15}
@@ -195,7 +193,7 @@ def task_style(j: int, colour: tuple[float, ...], few: bool) -> dict[str, Any]:
 def line(
     axes: Axes, x: npt.NDArray[Any], seeds: FloatArray, band_alpha: float = 0.15, **style: Any
 ) -> None:
-    """Draw the mean over the seeds [S, n] and a band of one sample standard deviation."""
+    """Draws the mean over the seeds [S, n] and a band of one sample standard deviation."""
     mean = seeds.mean(axis=0)
     axes.plot(x, mean, **style)
     if len(seeds) == 1:
@@ -209,7 +207,7 @@ def line(
 
 
 def sparse_labels(places: npt.NDArray[Any], labels: Sequence[str]) -> list[str]:
-    """Return labels of ascending places, emptied where one would touch the one before.
+    """Returns labels of ascending places, emptied where one would touch the one before.
 
     The places are taken to span the whole axis.
     """
@@ -225,7 +223,7 @@ def sparse_labels(places: npt.NDArray[Any], labels: Sequence[str]) -> list[str]:
 
 
 def task_spans(axes: Axes, tasks: npt.NDArray[Any], edges: npt.ArrayLike) -> None:
-    """Part the x axis at the edges [T+1], and number the tasks [T] between them above it."""
+    """Parts the x axis at the edges [T+1], and number the tasks [T] between them above it."""
     edges = np.asarray(edges, dtype=np.float64)
     for border in edges[1:-1]:
         axes.axvline(border, color="0.6", linewidth=0.8, zorder=1)
@@ -238,28 +236,28 @@ def task_spans(axes: Axes, tasks: npt.NDArray[Any], edges: npt.ArrayLike) -> Non
 
 
 def pruning_marks(axes: Axes, places: npt.NDArray[Any], top: float = 1.0) -> None:
-    """Draw a dotted line at every pruning round, up to a share of the axes' height."""
+    """Draws a dotted line at every pruning round, up to a share of the axes' height."""
     if places.size:
         marks = axes.vlines(places, 0, top, transform=axes.get_xaxis_transform(), zorder=1)
         marks.set(color=COLOURS[1], linestyle=":", linewidth=0.8, alpha=0.7, label="pruning round")
 
 
 def diverged_marks(axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, **style: Any) -> None:
-    """Draw an x where no run finished, at heights y as a share of the axes' height."""
+    """Draws an x where no run finished, at heights y as a share of the axes' height."""
     usual = {"color": COLOURS[-1], "markersize": 8, "markeredgewidth": 2}
     usual["transform"] = axes.get_xaxis_transform()
     axes.plot(x, y, linestyle="none", marker="x", **{**usual, **style})
 
 
 def task_colour_bar(figure: Figure, axes: Axes, colours: Sequence[tuple[float, ...]]) -> None:
-    """Draw beside the axes which task has which colour, where a legend would be too long."""
+    """Draws beside the axes which task has which colour, where a legend would be too long."""
     tasks = len(colours)
     scale = ScalarMappable(Normalize(-0.5, tasks - 0.5), ListedColormap(colours))
     colour_bar(figure, axes, scale, "Task").set_ticks(MaxNLocator(10, integer=True))
 
 
 def colour_bar(figure: Figure, axes: Axes, scale: ScalarMappable, label: str) -> Colorbar:
-    """Draw a labelled colour bar beside the axes."""
+    """Draws a labelled colour bar beside the axes."""
     bar = figure.colorbar(scale, ax=axes)
     bar.set_label(label, fontsize=FONT_SIZE + 1)
     bar.ax.tick_params(labelsize=FONT_SIZE)
@@ -267,26 +265,26 @@ def colour_bar(figure: Figure, axes: Axes, scale: ScalarMappable, label: str) ->
 
 
 def task_locator(tasks: int) -> FixedLocator | MaxNLocator:
-    """Return where an axis of task numbers has its ticks."""
+    """Returns where an axis of task numbers has its ticks."""
     return FixedLocator(range(tasks)) if tasks <= FEW_TASKS else MaxNLocator(10, integer=True)
 
 
 def task_axis(axes: Axes, tasks: int) -> None:
-    """Let the x axis show the task numbers from 0."""
+    """Lets the x axis show the task numbers from 0."""
     margin = 0.5 if tasks == 1 else 0.02 * (tasks - 1)
     axes.set_xlim(-margin, tasks - 1 + margin)
     axes.xaxis.set_major_locator(task_locator(tasks))
 
 
 def save(figure: Figure, path: PathLike) -> Path:
-    """Write the figure as a PNG file and return its path."""
+    """Writes the figure as a PNG file and return its path."""
     with results.replacing(Path(path)) as file:
         figure.savefig(file, format="png", dpi=DPI)
     return Path(path)
 
 
 def digest(draw_name: str, arguments: Any) -> str:
-    """Return 16 hex digits that name the data of a figure.
+    """Returns 16 hex digits that name the data of a figure.
 
     Floats count to 9 significant digits, so that a sum in another order, on another machine, gives
     the same digits. 1 and 1.0 are the same.
@@ -297,14 +295,13 @@ def digest(draw_name: str, arguments: Any) -> str:
 
     Raises:
         TypeError: there is something else in the arguments.
-
     """
     text = json.dumps([draw_name, _plain(arguments)], allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def stamp(path: PathLike, text: str) -> None:
-    """Store a text in the chunk "data" of a PNG file, in place of one that is there already."""
+    """Stores a text in the chunk "data" of a PNG file, in place of one that is there already."""
     with Image.open(path, formats=["PNG"]) as image, results.replacing(Path(path)) as file:
         chunks = PngInfo()
         for key, value in {**image.text, "data": text}.items():
@@ -313,7 +310,7 @@ def stamp(path: PathLike, text: str) -> None:
 
 
 def stamped(path: PathLike) -> str | None:
-    """Return the text that `stamp` stored; None where there is none, or no whole PNG file."""
+    """Returns the text that `stamp` stored; None where there is none, or no whole PNG file."""
     content = Path(path).read_bytes()
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
@@ -324,7 +321,7 @@ def stamped(path: PathLike) -> str | None:
 
 
 def _plain(data: Any) -> Any:
-    """Return data as JSON has it, with the precision that `digest` promises."""
+    """Returns data as JSON has it, with the precision that `digest` promises."""
     if isinstance(data, Mapping):
         # Not an object: its keys would have to be text, and here they may be strengths.
         return [[_plain(key), _plain(value)] for key, value in data.items()]
@@ -373,11 +370,10 @@ class Drawing:
 
 
 def write_all(drawings: Iterable[Drawing], stem: Path) -> Iterator[Path]:
-    """Write figures to `<stem>.<name>.png`, and yield the path of each.
+    """Writes figures to `<stem>.<name>.png`, and yield the path of each.
 
     Raises:
         OSError: a file cannot be written.
-
     """
     for drawing in drawings:
         path = stem.with_name(f"{stem.name}.{drawing.name}.png")

@@ -64,7 +64,6 @@ class Split(NamedTuple):
     Attributes:
         images: uint8 [N, pixels], grey values 0-255, flat, row by row, never permuted.
         labels: uint8 [N], class numbers from 0.
-
     """
 
     images: ByteArray
@@ -84,7 +83,6 @@ class Dataset:
         pixels: Pixels per image (rows x columns).
         checksum: Hex SHA-256 of the decompressed contents of the four files, the same for gzip
             and plain files. It names the files: `first` and `convert` don't change it.
-
     """
 
     train: Split
@@ -95,7 +93,7 @@ class Dataset:
     checksum: str
 
     def first(self, examples: int) -> Dataset:
-        """Return the data set with only the first training images.
+        """Returns the data set with only the first training images.
 
         Args:
             examples: Number of training images to keep; validation and test stay whole.
@@ -105,7 +103,6 @@ class Dataset:
 
         Raises:
             DataError: If `examples` is less than 1 or more than there are.
-
         """
         available = len(self.train.labels)
         if not 1 <= examples <= available:
@@ -117,7 +114,7 @@ class Dataset:
         return replace(self, train=train)
 
     def convert(self, function: Callable[[ByteArray], Any]) -> Dataset:
-        """Return the data set with a function applied to every array.
+        """Returns the data set with a function applied to every array.
 
         This is how the images get to the device (`dataset = dataset.convert(tf.constant)`): each
         image is in one split, so that one copy remains once the original data set is dropped.
@@ -127,7 +124,6 @@ class Dataset:
 
         Returns:
             A data set whose arrays are what `function` returned.
-
         """
         return replace(
             self,
@@ -151,7 +147,6 @@ class Task:
         number: Number of the task, from 0.
         dataset: The unpermuted data set that all tasks share.
         permutation: int32 [pixels].
-
     """
 
     number: int
@@ -191,7 +186,6 @@ class Mixture:
         label_step: What is added to an image's label per task number: the number of classes where
             every task has outputs of its own, 0 where all tasks share them.
         number: 0, as of a first task.
-
     """
 
     dataset: Dataset
@@ -211,7 +205,7 @@ class Mixture:
 
 
 def task_permutation(task: int, pixels: int = 784, seed: int = 0) -> npt.NDArray[np.int32]:
-    """Return the pixel permutation of a task.
+    """Returns the pixel permutation of a task.
 
     It is `order = list(range(pixels)); random.seed(task + 1_000_000 * seed);
     random.shuffle(order)`, from a private generator: it depends on the arguments alone, and
@@ -227,7 +221,6 @@ def task_permutation(task: int, pixels: int = 784, seed: int = 0) -> npt.NDArray
 
     Raises:
         DataError: If `task` or `seed` is out of its range.
-
     """
     if not 0 <= task < MOST_TASKS or seed < 0:
         raise DataError(
@@ -240,7 +233,7 @@ def task_permutation(task: int, pixels: int = 784, seed: int = 0) -> npt.NDArray
 
 
 def permuted_tasks(dataset: Dataset, count: int, seed: int = 0) -> list[Task]:
-    """Return the tasks 0 to `count` - 1 of a data set, which all share its images.
+    """Returns the tasks 0 to `count` - 1 of a data set, which all share its images.
 
     Args:
         dataset: The unpermuted data set.
@@ -252,7 +245,6 @@ def permuted_tasks(dataset: Dataset, count: int, seed: int = 0) -> list[Task]:
 
     Raises:
         DataError: If `count` or `seed` is out of its range.
-
     """
     if not 1 <= count <= MOST_TASKS:
         raise DataError(f"cannot make {count} tasks: choose a number from 1 to {MOST_TASKS}")
@@ -263,7 +255,7 @@ def permuted_tasks(dataset: Dataset, count: int, seed: int = 0) -> list[Task]:
 
 
 def warnings(dataset: Dataset) -> list[str]:
-    """Return what makes a data set train into nonsense although its files are sound.
+    """Returns what makes a data set train into nonsense although its files are sound.
 
     To be asked of the whole data set: the few images that `first` keeps may lack a class rightly.
 
@@ -273,14 +265,13 @@ def warnings(dataset: Dataset) -> list[str]:
     Returns:
         One line of text for each kind of fault, empty for sound data: classes without an image in
         a split, and images whose largest pixel is 1 or less.
-
     """
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     return [*_absent_classes(splits, dataset.classes), *_dark_images(splits)]
 
 
 def _absent_classes(splits: dict[str, Split], classes: int) -> list[str]:
-    """Return the warning of classes without an image in a split, if there are any."""
+    """Returns the warning of classes without an image in a split, if there are any."""
     present = {name: set(np.unique(split.labels).tolist()) for name, split in splits.items()}
     absent: dict[tuple[str, ...], list[int]] = {}
     for number in range(classes):
@@ -308,7 +299,7 @@ def _absent_classes(splits: dict[str, Split], classes: int) -> list[str]:
 
 
 def _dark_images(splits: dict[str, Split]) -> list[str]:
-    """Return the warning of images whose largest pixel is 1 or less, if there are any."""
+    """Returns the warning of images whose largest pixel is 1 or less, if there are any."""
     names = [name for name, split in splits.items() if split.images.max() <= 1]
     if not names:
         return []
@@ -319,7 +310,7 @@ def _dark_images(splits: dict[str, Split]) -> list[str]:
 
 
 def _classes(numbers: list[int]) -> str:
-    """Return ascending class numbers in words: the first three ranges, and how many more."""
+    """Returns ascending class numbers in words: the first three ranges, and how many more."""
     ranges: list[list[int]] = []
     for number in numbers:
         if ranges and number == ranges[-1][-1] + 1:
@@ -333,12 +324,12 @@ def _classes(numbers: list[int]) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    """Return words as a list in a sentence: "a", "a and b", "a, b and c"."""
+    """Returns words as a list in a sentence: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def load_mnist(data_dir: str | os.PathLike[str] = DATA_DIR) -> Dataset:
-    """Read a data set from four IDX files.
+    """Reads a data set from four IDX files.
 
     The names are those of MNIST (`FILES`), with or without `.gz`, and `.idx` may stand for `-idx`;
     where several of these are there, the `.gz` and then the `-idx` is taken. The files in the
@@ -354,7 +345,6 @@ def load_mnist(data_dir: str | os.PathLike[str] = DATA_DIR) -> Dataset:
         DataError: If the folder or a file is missing or unreadable, a file is damaged or not of the
             IDX format, the four don't fit together, the training file has no more than 5,000
             images, or there are fewer than two classes.
-
     """
     folder = Path(data_dir)
     try:
@@ -386,7 +376,7 @@ def load_mnist(data_dir: str | os.PathLike[str] = DATA_DIR) -> Dataset:
 
 
 def _find(folder: Path, present: set[str], name: str) -> Path:
-    """Return the path of one of the four files under any of its accepted names."""
+    """Returns the path of one of the four files under any of its accepted names."""
     dotted = name.replace("-idx", ".idx")
     for candidate in (f"{name}.gz", name, f"{dotted}.gz", dotted):
         if candidate in present:
@@ -397,7 +387,7 @@ def _find(folder: Path, present: set[str], name: str) -> Path:
 
 
 def _read(path: Path) -> bytes:
-    """Return the decompressed contents of a file, checked if it is one of the project's own."""
+    """Returns the decompressed contents of a file, checked if it is one of the project's own."""
     try:
         # Reading a pipe would wait for ever, and reading a device never end.
         if not stat.S_ISREG(path.stat().st_mode):
@@ -424,7 +414,7 @@ def _read(path: Path) -> bytes:
 
 
 def _parse(path: Path, content: bytes) -> ByteArray:
-    """Return the array in an IDX file, [N, rows, columns] or [N], as a view of its bytes."""
+    """Returns the array in an IDX file, [N, rows, columns] or [N], as a view of its bytes."""
     dimensions = 3 if "images" in path.name else 1
     header = struct.Struct(f">{1 + dimensions}I")
     if len(content) < header.size:
@@ -461,7 +451,7 @@ def _check_together(
     test_images: ByteArray,
     test_labels: ByteArray,
 ) -> None:
-    """Raise DataError unless the four arrays make up one data set; `paths` in their order."""
+    """Raises DataError unless the four arrays make up one data set; `paths` in their order."""
     train_images_path, train_labels_path, test_images_path, test_labels_path = paths
     for images, labels, images_path, labels_path in (
         (train_images, train_labels, train_images_path, train_labels_path),
@@ -496,12 +486,12 @@ def _check_together(
 
 
 def _size(images: ByteArray) -> str:
-    """Return the image size in words, for messages."""
+    """Returns the image size in words, for messages."""
     return f"{images.shape[1]} x {images.shape[2]}"
 
 
 def _sha256(*contents: bytes) -> str:
-    """Return the hex SHA-256 of byte strings put together."""
+    """Returns the hex SHA-256 of byte strings put together."""
     digest = hashlib.sha256()
     for content in contents:
         digest.update(content)

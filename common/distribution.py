@@ -6,6 +6,7 @@ All statistics are of all entries of the measured parameters together.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,43 @@ def table(
     return header, rows
 
 
+def gaussian_density(
+    counts: npt.ArrayLike, edges: npt.ArrayLike, grid: npt.ArrayLike, bandwidth: float = 0.01
+) -> Array:
+    """Returns the Gaussian kernel density estimate of a fine histogram on a grid, [G].
+
+    A sum of normal densities of standard deviation `bandwidth` at the bin centres, weighted with
+    counts / total. It is not reflected at the ends of the values' range: over the whole line it
+    integrates to 1, over [0, 1] to less where much lies near 0.
+
+    Args:
+        counts: values per bin, [B]; bins should be narrow against the bandwidth.
+        edges: the bins' edges, [B+1].
+        grid: where to evaluate, [G].
+        bandwidth: standard deviation of the kernel, in the unit of the edges.
+
+    Raises:
+        ValueError: the shapes don't fit, or all counts are zero.
+    """
+    weights = np.asarray(counts, dtype=np.float64)
+    bounds = np.asarray(edges, dtype=np.float64)
+    if weights.ndim != 1 or bounds.shape != (weights.size + 1,):
+        raise ValueError(
+            f"expected counts [B] and edges [B+1], got {weights.shape}, {bounds.shape}"
+        )
+    if not weights.sum() > 0:
+        raise ValueError("an empty histogram has no density")
+    filled = weights > 0
+    weights = weights[filled] / weights.sum()
+    centres = (bounds[:-1] + bounds[1:])[filled] / 2
+    # Point by point: a matrix [G, B] of a fine histogram would fill the memory.
+    sums = [
+        weights @ np.exp(-0.5 * ((point - centres) / bandwidth) ** 2)
+        for point in np.asarray(grid, dtype=np.float64)
+    ]
+    return np.array(sums) / (bandwidth * math.sqrt(2 * math.pi))
+
+
 def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list[canvas.Drawing]:
     """Returns all figures of stored results; histograms are summed over the seeds.
 
@@ -149,7 +187,7 @@ def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list
 
     def density(stage: str, name: str) -> tuple[Array, Array]:
         grid = np.linspace(-0.05, 1.05, 1101)
-        return grid, plots.gaussian_density(counts(stage, name, "unit"), UNIT_EDGES, grid)
+        return grid, gaussian_density(counts(stage, name, "unit"), UNIT_EDGES, grid)
 
     sizes = {stage: summed([result["importance"][stage] for result in results]) for stage in STAGES}
     of = f"{len(results)} seeds" if len(results) > 1 else f"seed {results[0]['seed']}"

@@ -24,46 +24,43 @@ Trace: TypeAlias = Sequence[Mapping[str, Any]]
 
 
 def average_accuracy(R: AccuracyMatrix) -> float:
-    """Return ACC, the final accuracy averaged over all tasks: mean_j R[T-1, j].
+    """Returns ACC, the final accuracy averaged over all tasks: mean_j R[T-1, j].
 
     Lopez-Paz and Ranzato, "Gradient Episodic Memory for Continual Learning", 2017, section 2.
 
     Raises:
         ValueError: R is not a lower-triangular matrix of finite numbers.
-
     """
     return float(_square(R)[-1].mean())
 
 
 def forgetting(R: AccuracyMatrix) -> float:
-    """Return F, the mean over the tasks j < T-1 of R[j, j] - R[T-1, j].
+    """Returns F, the mean over the tasks j < T-1 of R[j, j] - R[T-1, j].
 
     What a task lost between the end of its own training and the end of the sequence; negative if
     it gained. This is the definition of the released ANPyC code.
 
     Raises:
         ValueError: T = 1, or R is not a lower-triangular matrix of finite numbers.
-
     """
     matrix = _square(R)
     return _mean_loss(np.diag(matrix), matrix)
 
 
 def backward_transfer(R: AccuracyMatrix) -> float:
-    """Return BWT = -F, the mean over the tasks j < T-1 of R[T-1, j] - R[j, j].
+    """Returns BWT = -F, the mean over the tasks j < T-1 of R[T-1, j] - R[j, j].
 
     Lopez-Paz and Ranzato 2017, section 2.
 
     Raises:
         ValueError: T = 1, or R is not a lower-triangular matrix of finite numbers.
-
     """
     # Not -F, which turns an F of 0 into a printed "-0.00".
     return 0.0 - forgetting(R)
 
 
 def max_forgetting(R: AccuracyMatrix) -> float:
-    """Return F_max, the mean over the tasks j < T-1 of max_i R[i, j] - R[T-1, j], i = j ... T-1.
+    """Returns F_max, the mean over the tasks j < T-1 of max_i R[i, j] - R[T-1, j], i = j ... T-1.
 
     What a task lost against the best it ever had. Chaudhry et al., "Riemannian Walk for
     Incremental Learning: Understanding Forgetting and Intransigence", 2018, but for one point:
@@ -72,7 +69,6 @@ def max_forgetting(R: AccuracyMatrix) -> float:
 
     Raises:
         ValueError: T = 1, or R is not a lower-triangular matrix of finite numbers.
-
     """
     matrix = _square(R)
     measured = np.tri(len(matrix), dtype=bool)
@@ -80,20 +76,19 @@ def max_forgetting(R: AccuracyMatrix) -> float:
 
 
 def learning_accuracy(R: AccuracyMatrix) -> float:
-    """Return LA, each task's accuracy right after its own training, averaged: mean_j R[j, j].
+    """Returns LA, each task's accuracy right after its own training, averaged: mean_j R[j, j].
 
     Riemer et al., "Learning to Learn without Forgetting by Maximizing Transfer and Minimizing
     Interference", 2019.
 
     Raises:
         ValueError: R is not a lower-triangular matrix of finite numbers.
-
     """
     return float(np.diag(_square(R)).mean())
 
 
 def minimum_accuracy(R: AccuracyMatrix, trace: Trace) -> float:
-    """Return min-ACC, the mean over the tasks j < T-1 of the lowest accuracy on j once learned.
+    """Returns min-ACC, the mean over the tasks j < T-1 of the lowest accuracy on j once learned.
 
     The lowest of the readings taken while a later task i > j was being learned, and of the R[i, j]
     after it. De Lange, van de Ven and Tuytelaars, "Continual evaluation for lifelong learning:
@@ -102,7 +97,6 @@ def minimum_accuracy(R: AccuracyMatrix, trace: Trace) -> float:
     Raises:
         ValueError: T = 1, R is not a lower-triangular matrix of finite numbers, or the trace is
             empty or has a reading that does not hold i+1 finite numbers of a task i < T.
-
     """
     matrix = _square(R)
     readings = _readings(trace, len(matrix))
@@ -116,14 +110,13 @@ def minimum_accuracy(R: AccuracyMatrix, trace: Trace) -> float:
 
 
 def worst_case_accuracy(R: AccuracyMatrix, trace: Trace) -> float:
-    """Return WC-ACC, R[T-1, T-1] / T + (1 - 1/T) min-ACC.
+    """Returns WC-ACC, R[T-1, T-1] / T + (1 - 1/T) min-ACC.
 
     What the newest task ended with, weighed against the worst of all others. De Lange, van de Ven
     and Tuytelaars 2023.
 
     Raises:
         ValueError: as `minimum_accuracy`.
-
     """
     matrix = _square(R)
     tasks = len(matrix)
@@ -131,25 +124,23 @@ def worst_case_accuracy(R: AccuracyMatrix, trace: Trace) -> float:
 
 
 def average_accuracy_curve(R: AccuracyMatrix) -> FloatArray:
-    """Return ACC after each task, [T]: entry i is the mean over the tasks j <= i of R[i, j].
+    """Returns ACC after each task, [T]: entry i is the mean over the tasks j <= i of R[i, j].
 
     Raises:
         ValueError: R is not a lower-triangular matrix of finite numbers.
-
     """
     matrix = _square(R)
     return np.array([matrix[i, : i + 1].mean() for i in range(len(matrix))])
 
 
 def summary(R: AccuracyMatrix, trace: Trace | None = None) -> dict[str, float | None]:
-    """Return ACC, F, BWT, F_max and LA of one run; all but ACC are None for T = 1.
+    """Returns ACC, F, BWT, F_max and LA of one run; all but ACC are None for T = 1.
 
     With a trace min_ACC and WC_ACC as well.
 
     Raises:
         ValueError: R is not a lower-triangular matrix of finite numbers, or T > 1 and the trace is
             not one of readings as `minimum_accuracy` takes them.
-
     """
     several = len(R) > 1
     result = {
@@ -166,45 +157,42 @@ def summary(R: AccuracyMatrix, trace: Trace | None = None) -> dict[str, float | 
 
 
 def joint_summary(row: npt.ArrayLike) -> dict[str, float | None]:
-    """Return the keys of `summary`, without a trace, for a run that learned all tasks at once.
+    """Returns the keys of `summary`, without a trace, for a run that learned all tasks at once.
 
     Such a run has only a final row, [T]: ACC is its mean, and all that compares points in time is
     None.
 
     Raises:
         ValueError: row is not a non-empty vector of finite numbers.
-
     """
     acc = float(_vector(row, "the row of a joint run").mean())
     return {"ACC": acc, "F": None, "BWT": None, "F_max": None, "LA": None}
 
 
 def skewness(values: npt.ArrayLike) -> float:
-    """Return the third standardised moment of all values, m3 / m2^1.5, biased.
+    """Returns the third standardised moment of all values, m3 / m2^1.5, biased.
 
     Raises:
         ValueError: values is empty, not finite, or constant.
-
     """
     centred, variance = _centred(values)
     return float((centred**3).mean() / variance**1.5)
 
 
 def excess_kurtosis(values: npt.ArrayLike) -> float:
-    """Return the fourth standardised moment of all values less 3, m4 / m2^2 - 3, biased.
+    """Returns the fourth standardised moment of all values less 3, m4 / m2^2 - 3, biased.
 
     A normal distribution has 0 (Fisher's definition).
 
     Raises:
         ValueError: values is empty, not finite, or constant.
-
     """
     centred, variance = _centred(values)
     return float((centred**4).mean() / variance**2) - 3.0
 
 
 def histogram(values: npt.ArrayLike) -> dict[str, Any]:
-    """Return the share of exact zeros, and the counts of the values above 0 by size, JSON.
+    """Returns the share of exact zeros, and the counts of the values above 0 by size, JSON.
 
     Args:
         values: of any shape, finite.
@@ -212,7 +200,6 @@ def histogram(values: npt.ArrayLike) -> dict[str, Any]:
     Returns:
         zeros, a fraction; decades, the counts between `DECADE_EDGES`, five bins a decade (what
         is beyond counts in the outermost bins).
-
     """
     array = np.asarray(values, dtype=np.float64)
     within = np.clip(array[array > 0], DECADE_EDGES[0], DECADE_EDGES[-1])
@@ -223,11 +210,10 @@ def histogram(values: npt.ArrayLike) -> dict[str, Any]:
 
 
 def mean_std(values: npt.ArrayLike) -> tuple[float, float | None, int]:
-    """Return mean, sample standard deviation (divisor n-1; None for n = 1) and n over seeds.
+    """Returns mean, sample standard deviation (divisor n-1; None for n = 1) and n over seeds.
 
     Raises:
         ValueError: values is not a non-empty vector of finite numbers.
-
     """
     vector = _vector(values, "values")
     std = float(vector.std(ddof=1)) if vector.size > 1 else None
@@ -235,7 +221,7 @@ def mean_std(values: npt.ArrayLike) -> tuple[float, float | None, int]:
 
 
 def _mean_loss(earlier: FloatArray, matrix: FloatArray) -> float:
-    """Return the mean over the tasks j < T-1 of earlier[j] - matrix[T-1, j]."""
+    """Returns the mean over the tasks j < T-1 of earlier[j] - matrix[T-1, j]."""
     _require_several(matrix, "forgetting")
     return float((earlier - matrix[-1])[:-1].mean())
 
@@ -248,7 +234,7 @@ def _require_several(matrix: FloatArray, measure: str) -> None:
 
 
 def _square(R: AccuracyMatrix) -> FloatArray:
-    """Return a copy of R as [T, T] with zeros above the diagonal."""
+    """Returns a copy of R as [T, T] with zeros above the diagonal."""
     rows = [np.asarray(row, dtype=np.float64) for row in R]
     tasks = len(rows)
     if tasks == 0:
@@ -266,7 +252,7 @@ def _square(R: AccuracyMatrix) -> FloatArray:
 
 
 def _readings(trace: Trace, tasks: int) -> list[FloatArray]:
-    """Return the accuracies of the readings of a run over `tasks` tasks."""
+    """Returns the accuracies of the readings of a run over `tasks` tasks."""
     if not len(trace):
         raise ValueError("the trace has no readings")
     readings = []
@@ -285,7 +271,7 @@ def _readings(trace: Trace, tasks: int) -> list[FloatArray]:
 
 
 def _vector(values: npt.ArrayLike, name: str) -> FloatArray:
-    """Return values as a non-empty vector of finite numbers."""
+    """Returns values as a non-empty vector of finite numbers."""
     vector = np.asarray(values, dtype=np.float64)
     if vector.ndim != 1 or vector.size == 0:
         raise ValueError(f"{name}: expected a non-empty vector, got the shape {vector.shape}")
@@ -295,7 +281,7 @@ def _vector(values: npt.ArrayLike, name: str) -> FloatArray:
 
 
 def _centred(values: npt.ArrayLike) -> tuple[FloatArray, float]:
-    """Return the values less their mean, and their variance."""
+    """Returns the values less their mean, and their variance."""
     flat = _vector(np.ravel(values), "values")
     centred = flat - flat.mean()
     variance = float((centred**2).mean())

@@ -41,13 +41,12 @@ class Histogram(TypedDict):
 def accuracy_over_sequence(
     matrices: Sequence[AccuracyMatrix], path: canvas.PathLike, title: str
 ) -> Path:
-    """Draw one line per task: its test accuracy after its own and every later task.
+    """Draws one line per task: its test accuracy after its own and every later task.
 
     Args:
         matrices: per seed an accuracy matrix, ragged or [T, T] with the upper triangle ignored.
         path: the PNG file to write.
         title: the figure's title.
-
     """
     tasks = _task_count(matrices)
     few = tasks <= canvas.FEW_TASKS
@@ -81,7 +80,7 @@ def accuracy_over_sequence(
 
 
 def accuracy_trace(traces: Sequence[canvas.Trace], path: canvas.PathLike, title: str) -> Path:
-    """Draw one line per task: its test accuracy along the whole of training, once it began.
+    """Draws one line per task: its test accuracy along the whole of training, once it began.
 
     A line that falls at a border between two tasks, or at a pruning round, and rises again shows
     what the accuracy after every task doesn't.
@@ -92,7 +91,6 @@ def accuracy_trace(traces: Sequence[canvas.Trace], path: canvas.PathLike, title:
             [task + 1] on the tasks so far. The seeds differ in nothing but "accuracy".
         path: the PNG file to write.
         title: the figure's title.
-
     """
     tasks, epochs, steps = canvas.trace_places(traces)
     numbers = np.unique(tasks)
@@ -130,7 +128,7 @@ def average_accuracy(
     levels: Mapping[str, Sequence[float]] | None = None,
     order: Sequence[str] = (),
 ) -> Path:
-    """Draw ACC after each task, one line per label.
+    """Draws ACC after each task, one line per label.
 
     Args:
         curves: per label (a method, a strength) and seed the curve [T].
@@ -139,7 +137,6 @@ def average_accuracy(
         levels: per label and seed the final ACC of a method that learns all tasks at once; a
             dashed line across the figure.
         order: as for `canvas.series_styles`.
-
     """
     canvas.require(curves)
     levels = levels or {}
@@ -167,13 +164,12 @@ def average_accuracy(
 
 
 def accuracy_matrix(matrices: Sequence[AccuracyMatrix], path: canvas.PathLike, title: str) -> Path:
-    """Draw the accuracy matrix, averaged over the seeds, as a heat map of its lower triangle.
+    """Draws the accuracy matrix, averaged over the seeds, as a heat map of its lower triangle.
 
     Args:
         matrices: per seed an accuracy matrix, ragged or [T, T] with the upper triangle ignored.
         path: the PNG file to write.
         title: the figure's title.
-
     """
     tasks = _task_count(matrices)
     mean = np.full((tasks, tasks), np.nan)
@@ -208,14 +204,13 @@ def accuracy_matrix(matrices: Sequence[AccuracyMatrix], path: canvas.PathLike, t
 
 
 def sparsity(records: Sequence[Mapping[str, float]], path: canvas.PathLike, title: str) -> Path:
-    """Draw the share of pruned entries after every pruning round, per tensor and overall.
+    """Draws the share of pruned entries after every pruning round, per tensor and overall.
 
     Args:
         records: one per round, in order: "task", "percent" (the round's target) and, as fractions
             of the entries, "overall" and one value per tensor ("W1", "b1", ...).
         path: the PNG file to write.
         title: the figure's title.
-
     """
     canvas.require(records)
     tasks = np.array([int(record["task"]) for record in records])
@@ -253,14 +248,13 @@ def strength_curve(
     path: canvas.PathLike,
     title: str,
 ) -> Path:
-    """Draw final validation and test accuracy over the consolidation strength λ.
+    """Draws final validation and test accuracy over the consolidation strength λ.
 
     Args:
         points: per λ and seed (validation ACC, test ACC); an empty list where every run diverged.
         best: the λ chosen.
         path: the PNG file to write.
         title: the figure's title.
-
     """
     canvas.require(points)
     finished = np.array(sorted(strength for strength in points if len(points[strength])))
@@ -303,56 +297,17 @@ def strength_curve(
     return canvas.save(figure, path)
 
 
-def gaussian_density(
-    counts: npt.ArrayLike, edges: npt.ArrayLike, grid: npt.ArrayLike, bandwidth: float = 0.01
-) -> canvas.FloatArray:
-    """Return the Gaussian kernel density estimate of a fine histogram on a grid, [G].
-
-    A sum of normal densities of standard deviation `bandwidth` at the bin centres, weighted with
-    counts / total. It is not reflected at the ends of the values' range: over the whole line it
-    integrates to 1, over [0, 1] to less where much lies near 0.
-
-    Args:
-        counts: values per bin, [B]; bins should be narrow against the bandwidth.
-        edges: the bins' edges, [B+1].
-        grid: where to evaluate, [G].
-        bandwidth: standard deviation of the kernel, in the unit of the edges.
-
-    Raises:
-        ValueError: the shapes don't fit, or all counts are zero.
-
-    """
-    weights = np.asarray(counts, dtype=np.float64)
-    bounds = np.asarray(edges, dtype=np.float64)
-    if weights.ndim != 1 or bounds.shape != (weights.size + 1,):
-        raise ValueError(
-            f"expected counts [B] and edges [B+1], got {weights.shape}, {bounds.shape}"
-        )
-    if not weights.sum() > 0:
-        raise ValueError("an empty histogram has no density")
-    filled = weights > 0
-    weights = weights[filled] / weights.sum()
-    centres = (bounds[:-1] + bounds[1:])[filled] / 2
-    # Point by point: a matrix [G, B] of a fine histogram would fill the memory.
-    sums = [
-        weights @ np.exp(-0.5 * ((point - centres) / bandwidth) ** 2)
-        for point in np.asarray(grid, dtype=np.float64)
-    ]
-    return np.array(sums) / (bandwidth * math.sqrt(2 * math.pi))
-
-
 def density(
     values: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
     path: canvas.PathLike,
     title: str,
 ) -> Path:
-    """Draw densities of min-max normalised importances.
+    """Draws densities of min-max normalised importances.
 
     Args:
         values: per name (grid [G], density [G]), for example from `gaussian_density`.
         path: the PNG file to write.
         title: the figure's title.
-
     """
     canvas.require(values)
     figure = canvas.figure(title, 8.5, 5.0)
@@ -366,13 +321,12 @@ def density(
 
 
 def log_histogram(histograms: Mapping[str, Histogram], path: canvas.PathLike, title: str) -> Path:
-    """Draw histograms on two logarithmic axes; the legend states the share of exact zeros.
+    """Draws histograms on two logarithmic axes; the legend states the share of exact zeros.
 
     Args:
         histograms: per name the edges, the counts between them and the share of exact zeros.
         path: the PNG file to write.
         title: the figure's title.
-
     """
     canvas.require(histograms)
     figure = canvas.figure(title, 8.5, 5.0)
@@ -396,7 +350,7 @@ def log_histogram(histograms: Mapping[str, Histogram], path: canvas.PathLike, ti
 
 
 def omega_histogram(histograms: Mapping[str, Histogram], path: canvas.PathLike, title: str) -> Path:
-    """Draw how the importance Ω is distributed, in every tensor and in all of them together.
+    """Draws how the importance Ω is distributed, in every tensor and in all of them together.
 
     The tensors differ in size by orders of magnitude, so a bin's height is the share of the
     tensor's entries, zeros included, that lie in it. The legend states the share of exact zeros.
@@ -406,7 +360,6 @@ def omega_histogram(histograms: Mapping[str, Histogram], path: canvas.PathLike, 
             share of exact zeros; the first is of all tensors together.
         path: the PNG file to write.
         title: the figure's title.
-
     """
     canvas.require(histograms)
     figure = canvas.figure(title, 8.5, 5.0)
@@ -445,7 +398,7 @@ def bars(
     reference: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
     log_y: bool = False,
 ) -> Path:
-    """Draw a grouped bar chart with error bars and, beside the bars, published values.
+    """Draws a grouped bar chart with error bars and, beside the bars, published values.
 
     Args:
         groups: per category (a place on the x axis) and series (a colour) the bar's height.
@@ -455,7 +408,6 @@ def bars(
         ylabel: what is drawn, with its unit.
         reference: published (mean, standard deviation), of the same shape, as hollow markers.
         log_y: logarithmic y axis, for heights that differ by orders of magnitude.
-
     """
     canvas.require(groups)
     series = list(next(iter(groups.values())))
@@ -511,14 +463,13 @@ def pruning_path(
     path: canvas.PathLike,
     title: str,
 ) -> Path:
-    """Draw accuracy over the percentage pruned.
+    """Draws accuracy over the percentage pruned.
 
     Args:
         percents: the targets of the pruning steps, in percent, [Q].
         curves: per label and seed the accuracies after the steps, [Q].
         path: the PNG file to write.
         title: the figure's title.
-
     """
     canvas.require(curves)
     figure = canvas.figure(title, 8.5, 5.0)
@@ -540,7 +491,7 @@ def _counts(histogram: Histogram) -> canvas.FloatArray:
 
 
 def _used_range(histograms: Mapping[str, Histogram]) -> tuple[float, float]:
-    """Return the edges beyond which every bin of every histogram is empty."""
+    """Returns the edges beyond which every bin of every histogram is empty."""
     lows, highs = [], []
     for histogram in histograms.values():
         edges = np.asarray(histogram["edges"], dtype=np.float64)

@@ -40,14 +40,13 @@ def final_accuracy(
     title: str,
     order: Sequence[str] = (),
 ) -> Path:
-    """Draw the accuracy on each task after the last one, one line per method.
+    """Draws the accuracy on each task after the last one, one line per method.
 
     Args:
         rows: per label (a method) and seed the accuracies [T], of as many tasks for every label.
         path: the PNG file to write.
         title: the figure's title.
         order: as for `canvas.series_styles`.
-
     """
     canvas.require(rows)
     styles = canvas.series_styles(rows, order)
@@ -73,7 +72,7 @@ def over_strengths(
     chosen: Mapping[str, float] | None = None,
     order: Sequence[str] = (),
 ) -> Path:
-    """Draw validation accuracy and forgetting over the consolidation strength λ, per method.
+    """Draws validation accuracy and forgetting over the consolidation strength λ, per method.
 
     Args:
         points: per label (a method), λ > 0 and seed (validation ACC, validation F); an empty list
@@ -82,7 +81,6 @@ def over_strengths(
         title: the figure's title.
         chosen: per label the chosen λ, one at which a run finished.
         order: as for `canvas.series_styles`.
-
     """
     canvas.require(points)
     styles = canvas.series_styles(points, order)
@@ -138,14 +136,13 @@ def updates(
     path: canvas.PathLike,
     title: str,
 ) -> Path:
-    """Draw the final accuracy over λ, a panel per method and a line per form of the update.
+    """Draws the final accuracy over λ, a panel per method and a line per form of the update.
 
     Args:
         points: per heading (a method), label (a form of the update) and λ > 0 the ACC of the seeds
             that finished, and how many diverged.
         path: the PNG file to write.
         title: the figure's title.
-
     """
     canvas.require(points)
     strengths = _strengths(runs for lines in points.values() for runs in lines.values())
@@ -195,7 +192,7 @@ def along_training(
     title: str,
     tasks: Sequence[int] = (0, 1, 2),
 ) -> Path:
-    """Draw the accuracy of some tasks along the whole of training, a panel per method.
+    """Draws the accuracy of some tasks along the whole of training, a panel per method.
 
     Methods differ in how long they train on a task, so every task takes the same width.
 
@@ -204,7 +201,6 @@ def along_training(
         path: the PNG file to write.
         title: the figure's title.
         tasks: the numbers of the tasks that have a line.
-
     """
     canvas.require(traces)
     canvas.require(tasks)
@@ -241,7 +237,7 @@ def differences(
     title: str,
     xlabel: str,
 ) -> Path:
-    """Draw differences to a reference around a line at 0, a row each.
+    """Draws differences to a reference around a line at 0, a row each.
 
     Where the largest would squeeze the others, the axis is logarithmic beyond ±1, and says so.
 
@@ -251,7 +247,6 @@ def differences(
         path: the PNG file to write.
         title: the figure's title.
         xlabel: the difference of what, in percentage points.
-
     """
     rows = [row for group in groups.values() for row in group.values()]
     seeds = [_percents(values) for _, _, values in rows]
@@ -286,7 +281,7 @@ def bars(
     title: str,
     ylabel: str,
 ) -> Path:
-    """Draw a horizontal bar per row, as long as the mean accuracy of its seeds.
+    """Draws a horizontal bar per row, as long as the mean accuracy of its seeds.
 
     The bars begin at a round number below the lowest value; the label of the axis says at which.
 
@@ -295,7 +290,6 @@ def bars(
         path: the PNG file to write.
         title: the figure's title.
         ylabel: what the bars show, with its unit.
-
     """
     rows = [_percents(values) for group in groups.values() for values in group.values()]
     begin = _round_below(rows)
@@ -328,14 +322,13 @@ def agreement(
     path: canvas.PathLike,
     title: str,
 ) -> Path:
-    """Draw the accuracy of the release's runs and of ours side by side, a row per script.
+    """Draws the accuracy of the release's runs and of ours side by side, a row per script.
 
     Args:
         pairs: per label (a script) the ACC of the release's seeds, None where there are none, and
             of our seeds, empty where every run diverged.
         path: the PNG file to write.
         title: the figure's title.
-
     """
     xlabel = "Test accuracy, mean of all tasks (%)"
     figure, axes, places = _listing(title, {"": pairs}, xlabel, 1.5 * ROW)
@@ -364,7 +357,7 @@ def _percents(values: Sequence[float]) -> canvas.FloatArray:
 
 
 def _sparse_markers(k: int, points: int) -> tuple[int, int]:
-    """Return which points of the k-th line have a marker.
+    """Returns which points of the k-th line have a marker.
 
     Those of lines that lie on each other stand side by side where there is room.
     """
@@ -373,7 +366,7 @@ def _sparse_markers(k: int, points: int) -> tuple[int, int]:
 
 
 def _strengths(curves: Iterable[Mapping[float, Any]]) -> canvas.FloatArray:
-    """Return every λ of the curves, ascending."""
+    """Returns every λ of the curves, ascending."""
     strengths = np.array(sorted({strength for curve in curves for strength in curve}))
     canvas.require(strengths)
     if strengths[0] <= 0:
@@ -382,7 +375,7 @@ def _strengths(curves: Iterable[Mapping[float, Any]]) -> canvas.FloatArray:
 
 
 def _strength_axis(axes: Axes, strengths: canvas.FloatArray) -> None:
-    """Let the x axis show whole decades around every λ."""
+    """Lets the x axis show whole decades around every λ."""
     low = math.floor(np.log10(strengths[0]))
     high = max(math.ceil(np.log10(strengths[-1])), low + 1)
     ticks = 10.0 ** np.arange(low, high + 1, math.ceil((high - low) / 5))
@@ -394,7 +387,7 @@ def _strength_axis(axes: Axes, strengths: canvas.FloatArray) -> None:
 
 
 def _aside(k: int, lines: int, strengths: canvas.FloatArray) -> float:
-    """Return the factor by which the k-th line stands beside λ: error bars would hide others."""
+    """Returns the factor by which the k-th line stands beside λ: error bars would hide others."""
     decades = max(np.log10(strengths[-1] / strengths[0]), 1.0)
     return float(10 ** (0.003 * decades * (k - (lines - 1) / 2)))
 
@@ -402,7 +395,7 @@ def _aside(k: int, lines: int, strengths: canvas.FloatArray) -> float:
 def _strength_line(
     axes: Axes, curve: Mapping[float, Sequence[float]], aside: float, **style: Any
 ) -> None:
-    """Draw the mean over the seeds, with its standard deviation, at every λ where one finished."""
+    """Draws the mean over the seeds, with its standard deviation, at every λ where one finished."""
     finished = [strength for strength in sorted(curve) if len(curve[strength])]
     seeds = [_percents(curve[strength]) for strength in finished]
     axes.errorbar(
@@ -415,7 +408,7 @@ def _strength_line(
 
 
 def _y_limits(panels: Sequence[Axes], below: float = 0.0) -> None:
-    """Leave the share `below` of the panels' height to marks; show 0 to 100 if nothing is drawn."""
+    """Leaves the share `below` of the height to marks; shows 0 to 100 if nothing is drawn."""
     heights = [axes.dataLim.intervaly for axes in panels]
     low, high = panels[0].get_ylim() if np.isfinite(heights).all(axis=1).any() else (0.0, 100.0)
     panels[0].set_ylim(high - (high - low) / (1 - below), high)
@@ -424,7 +417,7 @@ def _y_limits(panels: Sequence[Axes], below: float = 0.0) -> None:
 def _panels(
     title: str, headings: Sequence[str], columns: int, xlabel: str, ylabel: str
 ) -> tuple[Figure, list[Axes], Axes]:
-    """Return a figure with a panel per heading, and the panel beside which its legend stands."""
+    """Returns a figure with a panel per heading, and the panel beside which its legend stands."""
     columns = min(columns, len(headings))
     rows = math.ceil(len(headings) / columns)
     figure = canvas.figure(title, 2.5 + (9.0 if columns > 1 else 6.0), 1.4 + 2.6 * rows)
@@ -448,14 +441,13 @@ def _panels(
 def _listing(
     title: str, groups: Mapping[str, Mapping[str, Any]], xlabel: str, row: float
 ) -> tuple[Figure, Axes, canvas.FloatArray]:
-    """Return a figure of rows under headings, and their places on its y axis, in inches.
+    """Returns a figure of rows under headings, and their places on its y axis, in inches.
 
     Args:
         title: the figure's title.
         groups: per heading the labels of its rows; a heading without text takes no place.
         xlabel: what is drawn, with its unit.
         row: inches of a row at least.
-
     """
     canvas.require([label for group in groups.values() for label in group])
     headings: list[tuple[float, float, str]] = []
@@ -497,21 +489,21 @@ def _seed_dots(
     label: str,
     color: str,
 ) -> None:
-    """Draw the values of the seeds of every row as faint dots, a little below its mean."""
+    """Draws the values of the seeds of every row as faint dots, a little below its mean."""
     heights = np.repeat(places + 0.2 * ROW, [values.size for values in rows])
     style: dict[str, Any] = {"linestyle": "none", "marker": ".", "mew": 0, "color": color}
     axes.plot(np.concatenate(rows), heights, label=label, alpha=0.5, zorder=3, **style)
 
 
 def _mark_diverged(axes: Axes, places: canvas.FloatArray) -> None:
-    """Draw an x at the left of the rows at these places."""
+    """Draws an x at the left of the rows at these places."""
     if places.size:
         where = {"transform": axes.get_yaxis_transform(), "label": DIVERGED}
         canvas.diverged_marks(axes, np.full(places.size, 0.015), places, markersize=6, **where)
 
 
 def _round_below(rows: Sequence[canvas.FloatArray]) -> float:
-    """Return a round number below all values and error bars, not below 0."""
+    """Returns a round number below all values and error bars, not below 0."""
     lows = [min(x.min(), x.mean() - np.nan_to_num(canvas.spread(x))) for x in rows if x.size]
     if not lows:
         return 0.0

@@ -115,6 +115,34 @@ def test_measures_are_described_each_on_its_own_and_left_as_they_are() -> None:
         np.testing.assert_array_equal(values[name], copies[name])
 
 
+# Densities
+
+
+def test_gaussian_density_of_one_value_is_the_kernel() -> None:
+    grid = np.linspace(0, 1, 11)
+    density = distribution.gaussian_density([0, 3, 0], [0.0, 0.4, 0.6, 1.0], grid, bandwidth=0.2)
+    np.testing.assert_allclose(density, scipy.stats.norm.pdf(grid, 0.5, 0.2))
+
+
+def test_gaussian_density_agrees_with_scipy() -> None:
+    values = np.random.default_rng(SEED).beta(1, 8, 3000)
+    values = (values - values.min()) / (values.max() - values.min())
+    counts, edges = np.histogram(values, 5000, (0, 1))
+    grid = np.linspace(-0.05, 1.05, 301)
+    # scipy's bandwidth is a factor of the sample standard deviation.
+    expected = scipy.stats.gaussian_kde(values, bw_method=0.01 / values.std(ddof=1))(grid)
+    density = distribution.gaussian_density(counts, edges, grid)
+    np.testing.assert_allclose(density, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("counts", "edges"), [([1, 2], [0.0, 1.0]), ([], [0.0]), ([0, 0], [0, 1, 2]), ([[1]], [0, 1])]
+)
+def test_gaussian_density_of_nonsense(counts: Any, edges: Any) -> None:
+    with pytest.raises(ValueError, match=r"counts|empty"):
+        distribution.gaussian_density(counts, edges, [0.5])
+
+
 # Table and figures, from results made by hand
 
 PUBLISHED = {
@@ -194,7 +222,7 @@ def test_figures_are_drawn_from_the_numbers_in_the_results() -> None:
 
     def check_density(pair: tuple[np.ndarray, np.ndarray], stage: str, name: str) -> None:
         grid, height = pair
-        expected = plots.gaussian_density(
+        expected = distribution.gaussian_density(
             np.sum(of("unit", stage, name), axis=0), np.linspace(0, 1, 1001), grid, 0.01
         )
         np.testing.assert_array_equal(height, expected)

@@ -291,28 +291,3 @@ def test_pyplot_and_global_settings_are_left_alone(path):
     plots.accuracy_matrix(matrices(1, 3), path, "title")
     assert dict(matplotlib.rcParams) == settings
     assert ("matplotlib.pyplot" in sys.modules) == loaded
-
-
-def test_gaussian_density_of_one_value_is_the_kernel():
-    grid = np.linspace(0, 1, 11)
-    density = plots.gaussian_density([0, 3, 0], [0.0, 0.4, 0.6, 1.0], grid, bandwidth=0.2)
-    np.testing.assert_allclose(density, stats.norm.pdf(grid, 0.5, 0.2))
-
-
-def test_gaussian_density_agrees_with_scipy():
-    values = GENERATOR.beta(1, 8, 3000)
-    values = (values - values.min()) / (values.max() - values.min())
-    counts, edges = np.histogram(values, 5000, (0, 1))
-    grid = np.linspace(-0.05, 1.05, 301)
-    # scipy's bandwidth is a factor of the sample standard deviation.
-    expected = stats.gaussian_kde(values, bw_method=0.01 / values.std(ddof=1))(grid)
-    density = plots.gaussian_density(counts, edges, grid)
-    np.testing.assert_allclose(density, expected, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("counts", "edges"), [([1, 2], [0.0, 1.0]), ([], [0.0]), ([0, 0], [0, 1, 2]), ([[1]], [0, 1])]
-)
-def test_gaussian_density_of_nonsense(counts, edges):
-    with pytest.raises(ValueError, match=r"counts|empty"):
-        plots.gaussian_density(counts, edges, [0.5])
