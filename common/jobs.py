@@ -161,7 +161,7 @@ class _Overall:
         )
         self._task = self._bar.add_task("", total=None)
         self._began = time.monotonic()
-        self._done = self._left = 0.0
+        self._done = self._left = 0
         self._runs = 0
         self._seen: set[tuple[str, str]] = set()
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from common import commands, jobs, options, tables
+from common import commands, jobs, options, progress, tables
 from common.results import ResultError
 from tests import made_up
 from tests.made_up import filled, keep, row, table
@@ -116,6 +116,31 @@ def test_portions_of_one_λ_go_to_one_command(stand_ins: StandIns, results: Path
     assert make(results, table(row("", "finetune.py"), seeds=tuple(range(8))), at_once=1) == 0
     seeds = [one[-1] for one in made_up.log(project) if one[0] == "begin"]
     assert seeds == ["0 1 2 3", "4 5", "6", "7"]
+
+
+def test_time_left_is_told_from_the_second_run_on(
+    stand_ins: StandIns, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_ins()
+    bar, bars = progress.bar, []
+
+    def keep_bar(*arguments: Any, **more: Any) -> Any:
+        bars.append(bar(*arguments, **more))
+        return bars[-1]
+
+    monkeypatch.setattr(progress, "bar", keep_bar)
+    look, left = jobs._Overall.look, []
+
+    def look_and_note(*arguments: Any) -> None:
+        look(*arguments)
+        left.append(bars[0].tasks[0].time_remaining)
+
+    monkeypatch.setattr(jobs._Overall, "look", look_and_note)
+    hidden = ["64 32", "100 30", "77 13", "19 7"]
+    rows = [row(one, "finetune.py", flags=f"--tasks 3 --hidden {one}") for one in hidden]
+    assert make(results, table(*rows), at_once=1) == 0
+    assert None not in left[-len(hidden) :]
+    assert bars[0].finished
 
 
 # What fails
