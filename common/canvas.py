@@ -1,7 +1,7 @@
 """What all figures share: style, axes, legends, the band over seeds, and how a file is written.
 
-A figure is written whole or not at all. `digest` and `stamp` put into its file from which data it
-was drawn: pictures of the same data differ between versions of matplotlib.
+A figure is written whole or not at all. Its file has the `digest` of the data that it was drawn
+from: pictures of the same data differ between versions of Matplotlib.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
@@ -29,12 +28,10 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from common import results
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
-PathLike: TypeAlias = str | os.PathLike[str]
 Trace: TypeAlias = Sequence[Mapping[str, Any]]
 
 DPI = 150
@@ -223,7 +220,7 @@ def sparse_labels(places: npt.NDArray[Any], labels: Sequence[str]) -> list[str]:
 
 
 def task_spans(axes: Axes, tasks: npt.NDArray[Any], edges: npt.ArrayLike) -> None:
-    """Parts the x axis at the edges [T+1], and number the tasks [T] between them above it."""
+    """Parts the x axis at the edges [T+1], and numbers the tasks [T] between them above it."""
     edges = np.asarray(edges, dtype=np.float64)
     for border in edges[1:-1]:
         axes.axvline(border, color="0.6", linewidth=0.8, zorder=1)
@@ -276,11 +273,16 @@ def task_axis(axes: Axes, tasks: int) -> None:
     axes.xaxis.set_major_locator(task_locator(tasks))
 
 
-def save(figure: Figure, path: PathLike) -> Path:
-    """Writes the figure as a PNG file and return its path."""
-    with results.replacing(Path(path)) as file:
-        figure.savefig(file, format="png", dpi=DPI)
-    return Path(path)
+def save(figure: Figure, path: Path, data: str = "") -> None:
+    """Writes a figure as a PNG file.
+
+    Args:
+        figure: what is written.
+        path: of the file.
+        data: a text that goes into the file, for `stored`.
+    """
+    with results.replacing(path) as file:
+        figure.savefig(file, format="png", dpi=DPI, metadata={"data": data} if data else None)
 
 
 def digest(draw_name: str, arguments: Any) -> str:
@@ -300,18 +302,9 @@ def digest(draw_name: str, arguments: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def stamp(path: PathLike, text: str) -> None:
-    """Stores a text in the chunk "data" of a PNG file, in place of one that is there already."""
-    with Image.open(path, formats=["PNG"]) as image, results.replacing(Path(path)) as file:
-        chunks = PngInfo()
-        for key, value in {**image.text, "data": text}.items():
-            chunks.add_text(key, value)
-        image.save(file, format="PNG", pnginfo=chunks, dpi=image.info.get("dpi", (DPI, DPI)))
-
-
-def stamped(path: PathLike) -> str | None:
-    """Returns the text that `stamp` stored; None where there is none, or no whole PNG file."""
-    content = Path(path).read_bytes()
+def stored(path: Path) -> str | None:
+    """Returns the text that `save` stored; None where there is none, or no whole PNG file."""
+    content = path.read_bytes()
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             text: str | None = image.text.get("data")
@@ -345,11 +338,11 @@ class Drawing:
         name: of its file, or a part of it.
         draw: a function of `common.plots` or `common.table_plots`.
         title: of the figure.
-        arguments: of the function, beside path and title.
+        arguments: of the function, beside the title.
     """
 
     name: str
-    draw: Callable[..., Path]
+    draw: Callable[..., Figure]
     title: str
     arguments: Mapping[str, Any]
 
@@ -360,17 +353,16 @@ class Drawing:
 
     def is_in(self, path: Path) -> bool:
         """Whether a file, which is there, shows the same data."""
-        return stamped(path) == self.digest
+        return stored(path) == self.digest
 
     def write(self, path: Path) -> None:
         """Draws the figure, unless the file shows the same already."""
         if not path.exists() or not self.is_in(path):
-            self.draw(path=path, title=self.title, **self.arguments)
-            stamp(path, self.digest)
+            save(self.draw(title=self.title, **self.arguments), path, self.digest)
 
 
 def write_all(drawings: Iterable[Drawing], stem: Path) -> Iterator[Path]:
-    """Writes figures to `<stem>.<name>.png`, and yield the path of each.
+    """Writes figures to `<stem>.<name>.png`, and yields the path of each.
 
     Raises:
         OSError: a file cannot be written.

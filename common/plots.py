@@ -1,24 +1,23 @@
-"""Figures of a run, of a grid of runs and of importance distributions, as PNG files.
+"""Figures of a run, of a grid of runs and of importance distributions, in Matplotlib.
 
-Every function takes plain numbers and a path, writes the file and returns its path. Accuracies,
-sparsities and shares come in as fractions and are drawn in percent. Where a function takes one
-curve or matrix per seed it draws the mean over the seeds and, for more than one seed, a band or an
-error bar of one sample standard deviation to either side. Series are told apart by marker, line
-style, hatch or label as well as by colour.
+Every function takes plain numbers and returns a figure, which `canvas.save` or its own `savefig`
+writes. Accuracies, sparsities and shares come in as fractions and are drawn in percent. Where a
+function takes one curve or matrix per seed it draws the mean over the seeds and, for more than one
+seed, a band or an error bar of one sample standard deviation to either side. Series are told apart
+by marker, line style, hatch or label as well as by colour.
 
-Errors common to all: ValueError for no data or seeds of unequal length, OSError where the folder
-of `path` is missing or cannot be written.
+Errors common to all: ValueError for no data or seeds of unequal length.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
@@ -38,14 +37,11 @@ class Histogram(TypedDict):
     zeros: float
 
 
-def accuracy_over_sequence(
-    matrices: Sequence[AccuracyMatrix], path: canvas.PathLike, title: str
-) -> Path:
+def accuracy_over_sequence(matrices: Sequence[AccuracyMatrix], title: str) -> Figure:
     """Draws one line per task: its test accuracy after its own and every later task.
 
     Args:
         matrices: per seed an accuracy matrix, ragged or [T, T] with the upper triangle ignored.
-        path: the PNG file to write.
         title: the figure's title.
     """
     tasks = _task_count(matrices)
@@ -76,10 +72,10 @@ def accuracy_over_sequence(
         canvas.legend(figure, axes)
     else:
         canvas.task_colour_bar(figure, axes, colours)
-    return canvas.save(figure, path)
+    return figure
 
 
-def accuracy_trace(traces: Sequence[canvas.Trace], path: canvas.PathLike, title: str) -> Path:
+def accuracy_trace(traces: Sequence[canvas.Trace], title: str) -> Figure:
     """Draws one line per task: its test accuracy along the whole of training, once it began.
 
     A line that falls at a border between two tasks, or at a pruning round, and rises again shows
@@ -89,7 +85,6 @@ def accuracy_trace(traces: Sequence[canvas.Trace], path: canvas.PathLike, title:
         traces: per seed the readings, in order: "task", the one in training; "epoch" within its
             phase, 0 for a reading directly after a pruning; "step" of the whole run; "accuracy"
             [task + 1] on the tasks so far. The seeds differ in nothing but "accuracy".
-        path: the PNG file to write.
         title: the figure's title.
     """
     tasks, epochs, steps = canvas.trace_places(traces)
@@ -118,21 +113,19 @@ def accuracy_trace(traces: Sequence[canvas.Trace], path: canvas.PathLike, title:
         canvas.task_colour_bar(figure, axes, colours)
         if prunings.size:
             figure.legend(loc="outside lower center", fontsize=canvas.FONT_SIZE, frameon=False)
-    return canvas.save(figure, path)
+    return figure
 
 
 def average_accuracy(
     curves: Mapping[str, Sequence[npt.ArrayLike]],
-    path: canvas.PathLike,
     title: str,
     levels: Mapping[str, Sequence[float]] | None = None,
     order: Sequence[str] = (),
-) -> Path:
+) -> Figure:
     """Draws ACC after each task, one line per label.
 
     Args:
         curves: per label (a method, a strength) and seed the curve [T].
-        path: the PNG file to write.
         title: the figure's title.
         levels: per label and seed the final ACC of a method that learns all tasks at once; a
             dashed line across the figure.
@@ -160,15 +153,14 @@ def average_accuracy(
             axes.axhspan(mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
     canvas.task_axis(axes, longest)
     canvas.legend(figure, axes)
-    return canvas.save(figure, path)
+    return figure
 
 
-def accuracy_matrix(matrices: Sequence[AccuracyMatrix], path: canvas.PathLike, title: str) -> Path:
+def accuracy_matrix(matrices: Sequence[AccuracyMatrix], title: str) -> Figure:
     """Draws the accuracy matrix, averaged over the seeds, as a heat map of its lower triangle.
 
     Args:
         matrices: per seed an accuracy matrix, ragged or [T, T] with the upper triangle ignored.
-        path: the PNG file to write.
         title: the figure's title.
     """
     tasks = _task_count(matrices)
@@ -200,16 +192,15 @@ def accuracy_matrix(matrices: Sequence[AccuracyMatrix], path: canvas.PathLike, t
                     color="white" if mean[i, j] < (low + high) / 2 else "black",
                     fontsize=canvas.FONT_SIZE,
                 )
-    return canvas.save(figure, path)
+    return figure
 
 
-def sparsity(records: Sequence[Mapping[str, float]], path: canvas.PathLike, title: str) -> Path:
+def sparsity(records: Sequence[Mapping[str, float]], title: str) -> Figure:
     """Draws the share of pruned entries after every pruning round, per tensor and overall.
 
     Args:
         records: one per round, in order: "task", "percent" (the round's target) and, as fractions
             of the entries, "overall" and one value per tensor ("W1", "b1", ...).
-        path: the PNG file to write.
         title: the figure's title.
     """
     canvas.require(records)
@@ -239,21 +230,19 @@ def sparsity(records: Sequence[Mapping[str, float]], path: canvas.PathLike, titl
     shown = rounds[:: math.ceil(len(rounds) / 30)]
     axes.set_xticks(shown, [f"{records[k]['percent']:g}" for k in shown])
     canvas.legend(figure, axes)
-    return canvas.save(figure, path)
+    return figure
 
 
 def strength_curve(
     points: Mapping[float, Sequence[tuple[float, float]]],
     best: float,
-    path: canvas.PathLike,
     title: str,
-) -> Path:
+) -> Figure:
     """Draws final validation and test accuracy over the consolidation strength λ.
 
     Args:
         points: per λ and seed (validation ACC, test ACC); an empty list where every run diverged.
         best: the λ chosen.
-        path: the PNG file to write.
         title: the figure's title.
     """
     canvas.require(points)
@@ -294,19 +283,17 @@ def strength_curve(
     axes.set_xticks(strengths, canvas.sparse_labels(places, labels))
     axes.xaxis.set_minor_locator(NullLocator())
     canvas.legend(figure, axes)
-    return canvas.save(figure, path)
+    return figure
 
 
 def density(
     values: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
-    path: canvas.PathLike,
     title: str,
-) -> Path:
+) -> Figure:
     """Draws densities of min-max normalised importances.
 
     Args:
         values: per name (grid [G], density [G]), for example from `gaussian_density`.
-        path: the PNG file to write.
         title: the figure's title.
     """
     canvas.require(values)
@@ -317,15 +304,14 @@ def density(
         axes.plot(grid, height, label=name, markevery=every, **canvas.series_style(k))
     axes.set_ylim(bottom=0)
     canvas.legend(figure, axes)
-    return canvas.save(figure, path)
+    return figure
 
 
-def log_histogram(histograms: Mapping[str, Histogram], path: canvas.PathLike, title: str) -> Path:
+def log_histogram(histograms: Mapping[str, Histogram], title: str) -> Figure:
     """Draws histograms on two logarithmic axes; the legend states the share of exact zeros.
 
     Args:
         histograms: per name the edges, the counts between them and the share of exact zeros.
-        path: the PNG file to write.
         title: the figure's title.
     """
     canvas.require(histograms)
@@ -346,10 +332,10 @@ def log_histogram(histograms: Mapping[str, Histogram], path: canvas.PathLike, ti
     # A bin with one entry has to show, and log axes begin where the lowest step is otherwise.
     axes.set_ylim(bottom=0.5)
     canvas.legend(figure, axes)
-    return canvas.save(figure, path)
+    return figure
 
 
-def omega_histogram(histograms: Mapping[str, Histogram], path: canvas.PathLike, title: str) -> Path:
+def omega_histogram(histograms: Mapping[str, Histogram], title: str) -> Figure:
     """Draws how the importance Ω is distributed, in every tensor and in all of them together.
 
     The tensors differ in size by orders of magnitude, so a bin's height is the share of the
@@ -358,7 +344,6 @@ def omega_histogram(histograms: Mapping[str, Histogram], path: canvas.PathLike, 
     Args:
         histograms: per tensor the edges, the counts between them, summed over the seeds, and the
             share of exact zeros; the first is of all tensors together.
-        path: the PNG file to write.
         title: the figure's title.
     """
     canvas.require(histograms)
@@ -386,24 +371,22 @@ def omega_histogram(histograms: Mapping[str, Histogram], path: canvas.PathLike, 
     axes.set_xscale("log")
     axes.set_yscale("log")
     canvas.legend(figure, axes)
-    return canvas.save(figure, path)
+    return figure
 
 
 def bars(
     groups: Mapping[str, Mapping[str, float]],
     errors: Mapping[str, Mapping[str, float | None]],
-    path: canvas.PathLike,
     title: str,
     ylabel: str,
     reference: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
     log_y: bool = False,
-) -> Path:
+) -> Figure:
     """Draws a grouped bar chart with error bars and, beside the bars, published values.
 
     Args:
         groups: per category (a place on the x axis) and series (a colour) the bar's height.
         errors: half the length of each error bar, of the same shape; None for no error bar.
-        path: the PNG file to write.
         title: the figure's title.
         ylabel: what is drawn, with its unit.
         reference: published (mean, standard deviation), of the same shape, as hollow markers.
@@ -454,21 +437,19 @@ def bars(
         upright = [canvas.wrapped(name) for name in groups]
         axes.set_xticks(places[::every], upright[::every], rotation=90)
     canvas.legend(figure, axes)
-    return canvas.save(figure, path)
+    return figure
 
 
 def pruning_path(
     percents: npt.ArrayLike,
     curves: Mapping[str, Sequence[npt.ArrayLike]],
-    path: canvas.PathLike,
     title: str,
-) -> Path:
+) -> Figure:
     """Draws accuracy over the percentage pruned.
 
     Args:
         percents: the targets of the pruning steps, in percent, [Q].
         curves: per label and seed the accuracies after the steps, [Q].
-        path: the PNG file to write.
         title: the figure's title.
     """
     canvas.require(curves)
@@ -479,7 +460,7 @@ def pruning_path(
             axes, np.asarray(percents), canvas.percent(seeds), label=label, **canvas.series_style(k)
         )
     canvas.legend(figure, axes)
-    return canvas.save(figure, path)
+    return figure
 
 
 def _zeros_label(name: str, histogram: Histogram) -> str:

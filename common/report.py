@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from common import canvas, distribution, metrics, plots, progress, results
 
@@ -128,7 +129,7 @@ def _drawings(
     matrices = [result["accuracy"] for result in chosen]
     found = []
 
-    def add(name: str, draw: Callable[..., Path], **arguments: Any) -> None:
+    def add(name: str, draw: Callable[..., Figure], **arguments: Any) -> None:
         found.append(canvas.Drawing(name, draw, title, arguments))
 
     if results.is_joint(matrices[0]):

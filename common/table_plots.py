@@ -1,4 +1,4 @@
-"""Figures of the published tables, which compare several methods, as PNG files.
+"""Figures of the published tables, which compare several methods.
 
 What is said at the top of `common.plots` holds here, too: plain numbers in, fractions drawn in
 percent, mean over the seeds with one sample standard deviation, errors.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,15 +35,13 @@ SQUEEZED = 8
 
 def final_accuracy(
     rows: Mapping[str, Sequence[npt.ArrayLike]],
-    path: canvas.PathLike,
     title: str,
     order: Sequence[str] = (),
-) -> Path:
+) -> Figure:
     """Draws the accuracy on each task after the last one, one line per method.
 
     Args:
         rows: per label (a method) and seed the accuracies [T], of as many tasks for every label.
-        path: the PNG file to write.
         title: the figure's title.
         order: as for `canvas.series_styles`.
     """
@@ -62,22 +59,20 @@ def final_accuracy(
         canvas.line(axes, np.arange(tasks), seeds, label=label, **style)
     canvas.task_axis(axes, tasks)
     canvas.legend(figure, axes)
-    return canvas.save(figure, path)
+    return figure
 
 
 def over_strengths(
     points: Mapping[str, Mapping[float, Sequence[tuple[float, float]]]],
-    path: canvas.PathLike,
     title: str,
     chosen: Mapping[str, float] | None = None,
     order: Sequence[str] = (),
-) -> Path:
+) -> Figure:
     """Draws validation accuracy and forgetting over the consolidation strength λ, per method.
 
     Args:
         points: per label (a method), λ > 0 and seed (validation ACC, validation F); an empty list
             where every run diverged.
-        path: the PNG file to write.
         title: the figure's title.
         chosen: per label the chosen λ, one at which a run finished.
         order: as for `canvas.series_styles`.
@@ -128,20 +123,18 @@ def over_strengths(
         canvas.diverged_marks(panels[0], [], [], color="0.3", label=DIVERGED, **cross)
     _y_limits(panels[:1], max(heights.values()))
     canvas.legend(figure, panels[1], panels)
-    return canvas.save(figure, path)
+    return figure
 
 
 def updates(
     points: Mapping[str, Mapping[str, Mapping[float, tuple[Sequence[float], int]]]],
-    path: canvas.PathLike,
     title: str,
-) -> Path:
+) -> Figure:
     """Draws the final accuracy over λ, a panel per method and a line per form of the update.
 
     Args:
         points: per heading (a method), label (a form of the update) and λ > 0 the ACC of the seeds
             that finished, and how many diverged.
-        path: the PNG file to write.
         title: the figure's title.
     """
     canvas.require(points)
@@ -183,22 +176,20 @@ def updates(
         canvas.diverged_marks(panels[0], [], [], color=colour, markersize=6, label=label)
     _y_limits(panels, NUMBERED_MARK * len(marked))
     canvas.legend(figure, beside, panels)
-    return canvas.save(figure, path)
+    return figure
 
 
 def along_training(
     traces: Mapping[str, Sequence[canvas.Trace]],
-    path: canvas.PathLike,
     title: str,
     tasks: Sequence[int] = (0, 1, 2),
-) -> Path:
+) -> Figure:
     """Draws the accuracy of some tasks along the whole of training, a panel per method.
 
     Methods differ in how long they train on a task, so every task takes the same width.
 
     Args:
         traces: per label (a method) and seed the readings, as for `plots.accuracy_trace`.
-        path: the PNG file to write.
         title: the figure's title.
         tasks: the numbers of the tasks that have a line.
     """
@@ -228,15 +219,14 @@ def along_training(
         every = math.ceil(len(numbers) / canvas.FEW_TASKS)
         axes.set_xticks(np.arange(len(numbers))[::every] + 0.5, numbers[::every])
     canvas.legend(figure, beside, panels)
-    return canvas.save(figure, path)
+    return figure
 
 
 def differences(
     groups: Mapping[str, Mapping[str, tuple[float, float | None, Sequence[float]]]],
-    path: canvas.PathLike,
     title: str,
     xlabel: str,
-) -> Path:
+) -> Figure:
     """Draws differences to a reference around a line at 0, a row each.
 
     Where the largest would squeeze the others, the axis is logarithmic beyond ±1, and says so.
@@ -244,7 +234,6 @@ def differences(
     Args:
         groups: per heading and row label the mean difference, its standard error or None, and the
             differences of the seeds, all of them fractions.
-        path: the PNG file to write.
         title: the figure's title.
         xlabel: the difference of what, in percentage points.
     """
@@ -272,22 +261,20 @@ def differences(
         capsize=3,
     )
     canvas.legend(figure, axes, [axes])
-    return canvas.save(figure, path)
+    return figure
 
 
 def bars(
     groups: Mapping[str, Mapping[str, Sequence[float]]],
-    path: canvas.PathLike,
     title: str,
     ylabel: str,
-) -> Path:
+) -> Figure:
     """Draws a horizontal bar per row, as long as the mean accuracy of its seeds.
 
     The bars begin at a round number below the lowest value; the label of the axis says at which.
 
     Args:
         groups: per heading and row label the ACC of the seeds; empty where every run diverged.
-        path: the PNG file to write.
         title: the figure's title.
         ylabel: what the bars show, with its unit.
     """
@@ -314,20 +301,18 @@ def bars(
     highest = float(np.nanmax(ends)) if ends else 100.0
     axes.set_xlim(begin, highest + 0.04 * (highest - begin))  # matplotlib's margin counts from 0
     canvas.legend(figure, axes, [axes])
-    return canvas.save(figure, path)
+    return figure
 
 
 def agreement(
     pairs: Mapping[str, tuple[Sequence[float] | None, Sequence[float]]],
-    path: canvas.PathLike,
     title: str,
-) -> Path:
+) -> Figure:
     """Draws the accuracy of the release's runs and of ours side by side, a row per script.
 
     Args:
         pairs: per label (a script) the ACC of the release's seeds, None where there are none, and
             of our seeds, empty where every run diverged.
-        path: the PNG file to write.
         title: the figure's title.
     """
     xlabel = "Test accuracy, mean of all tasks (%)"
@@ -349,7 +334,7 @@ def agreement(
         )
     _mark_diverged(axes, np.delete(beside, found))
     canvas.legend(figure, axes, [axes])
-    return canvas.save(figure, path)
+    return figure
 
 
 def _percents(values: Sequence[float]) -> canvas.FloatArray:

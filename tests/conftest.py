@@ -197,33 +197,29 @@ def call_script(tiny_arguments: dict[str, list[str]]) -> Callable[..., Ended]:
 
 
 @pytest.fixture
-def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Return the function that draws a figure into a file and returns it, laid out as there.
+def drawn(tmp_path: Path) -> Callable[..., Any]:
+    """Return the function that draws a figure, saves it and returns it, laid out as in the file.
 
-    Its arguments: the function that draws, what that takes before a path, and keywords.
+    Its arguments: the function that draws, what that takes before a title, and keywords.
     """
     import matplotlib.image
 
     from common import canvas
 
-    path, save, kept = tmp_path / "figure.png", canvas.save, []
-
-    def keep(figure: Any, path: Path) -> Path:
-        kept.append(figure)
-        return save(figure, path)
+    path = tmp_path / "figure.png"
 
     def draw(
-        function: Callable[..., Path], *data: Any, title: str = "A title", **keywords: Any
+        function: Callable[..., Any], *data: Any, title: str = "A title", **keywords: Any
     ) -> Any:
-        assert function(*data, path=path, title=title, **keywords) == path
+        figure = function(*data, title=title, **keywords)
+        canvas.save(figure, path)
         assert list(tmp_path.iterdir()) == [path]
         picture = matplotlib.image.imread(path)[..., :3]
         height, width, _ = picture.shape
         assert height >= 200 and 1000 <= width <= 2400
         assert picture.std() > 0.01
         assert all(edge.min() == 1 for edge in (picture[0], picture[-1], *picture[:, [0, -1]].T))
-        assert kept[-1].get_suptitle().split() == title.split()
-        return kept[-1]
+        assert figure.get_suptitle().split() == title.split()
+        return figure
 
-    monkeypatch.setattr(canvas, "save", keep)
     return draw

@@ -248,7 +248,7 @@ def test_figures_are_written(seeds: int, tmp_path: Path, monkeypatch) -> None:
     for drawing in distribution.drawings(MADE_UP[:seeds], PUBLISHED):
         path = tmp_path / drawing.name
         drawing.write(path)
-        assert canvas.stamped(path) == drawing.digest
+        assert canvas.stored(path) == drawing.digest
 
 
 # The script's run

@@ -129,9 +129,11 @@ def test_every_script_has_a_row() -> None:
     assert sorted(names) == sorted(conftest.SCRIPTS)
 
 
-def test_python_example() -> None:
+def test_python_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (example,) = fenced(text_of(ROOT / "docs" / "running.md"), "python")
+    monkeypatch.chdir(tmp_path)
     exec(example, {})
+    assert (tmp_path / "anpyc.pdf").read_bytes().startswith(b"%PDF")
 
 
 def stored(pattern: str) -> list[dict[str, Any]]:

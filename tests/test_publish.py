@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
@@ -483,10 +484,14 @@ def test_block_of_no_table_is_refused(page: Path) -> None:
 # Writing and checking
 
 
-def draw_dot(path: Path, title: str, **_: Any) -> Path:
-    """Write a picture without any regard to its data."""
+def draw_nothing(**_: Any) -> Figure:
+    """Return an empty figure."""
+    return canvas.figure("", 1, 1)
+
+
+def write_dot(path: Path) -> None:
+    """Write a picture that was drawn from nothing."""
     Image.new("RGB", (2, 2)).save(path)
-    return path
 
 
 @pytest.fixture
@@ -495,7 +500,9 @@ def made(tmp_path: Path) -> tuple[dict[Path, str], dict[Path, Drawing], Path]:
     folder = tmp_path / "results"
     files = {folder / "README.md": "λ ± 1\n", folder / "tables" / "small.csv": "a,b\n1,2\n"}
     drawn = {
-        folder / "figures" / f"small-{name}.png": Drawing(name, draw_dot, "A title", {"data": [1]})
+        folder / "figures" / f"small-{name}.png": Drawing(
+            name, draw_nothing, "A title", {"data": [1]}
+        )
         for name in ("one", "two")
     }
     return files, drawn, folder
@@ -526,7 +533,7 @@ def test_check_names_every_file_that_is_wrong(made: Made) -> None:
     (folder / "tables" / "notes.txt").write_text("of no interest")
     drawn[one] = dataclasses.replace(drawn[one], arguments={"data": [2]})
     two.unlink()
-    draw_dot(folder / "figures" / "gone.png", "")
+    write_dot(folder / "figures" / "gone.png")
     left = [f"{path} is of no table" for path in folder.rglob("gone.*")]
     expected = [
         f"{folder / 'README.md'} is not what the results give",
@@ -553,14 +560,14 @@ def test_text_is_compared_byte_for_byte(made: Made, name: str) -> None:
         assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("spoil", [draw_dot, lambda path, _: path.write_bytes(b"no picture")])
-def test_picture_without_its_stamp_is_found_and_drawn_again(
-    made: Made, spoil: Callable[[Path, str], Any]
+@pytest.mark.parametrize("spoil", [write_dot, lambda path: path.write_bytes(b"no picture")])
+def test_picture_of_other_data_is_found_and_drawn_again(
+    made: Made, spoil: Callable[[Path], Any]
 ) -> None:
     files, drawn, _ = made
     publish.write(files, drawn)
     path = next(iter(drawn))
-    spoil(path, "A title")
+    spoil(path)
     assert publish.check(*made) == [f"{path} does not show what the results give"]
     publish.write(files, drawn)
     assert publish.check(*made) == []
@@ -627,7 +634,7 @@ def test_every_figure_can_be_drawn(tmp_path: Path, name: str) -> None:
     assert one.title.startswith("A small table")
     path = tmp_path / "figure.png"
     one.write(path)
-    assert canvas.stamped(path) == one.digest
+    assert canvas.stored(path) == one.digest
 
 
 def test_digest_changes_with_the_data_that_are_drawn(tmp_path: Path) -> None:

@@ -679,6 +679,6 @@ def test_one_table_from_nothing(
     figures = sorted((folder / "figures").iterdir())
     names = ("bars", "curves", "differences", "strengths")
     assert [path.name for path in figures] == [f"tiny-{name}.png" for name in names]
-    assert all(map(canvas.stamped, figures))
+    assert all(map(canvas.stored, figures))
     assert not list(folder.glob("tiny/*/*.png"))  # runs draw none of their own
     assert call("--check").status == 0
