@@ -34,7 +34,7 @@ def consolidated_step(
 ) -> tf.Tensor:
     """Returns θ after one step of consolidated, masked SGD (equation 3).
 
-    Proximal, stable for every pull (forward-backward splitting):
+    Proximal, stable for every pull ≥ 0 (forward-backward splitting):
 
         θ ← (θ − lr·g + lr·pull·θ*) / (1 + lr·pull)
 
@@ -66,7 +66,7 @@ class Consolidation:
 
     Attributes:
         parameters: the variables θ that are held.
-        omega: importance Ω ≥ 0, one variable of the same shape for each.
+        omega: importance Ω ≥ 0 (with D8 also below), one variable of the same shape for each.
         anchor: θ*, likewise.
         update: how a step takes the penalty, "proximal" or "explicit".
     """
@@ -127,7 +127,7 @@ class Consolidation:
         by γ.
 
         Args:
-            importance: ≥ 0, one array per parameter.
+            importance: one array per parameter.
 
         Raises:
             Diverged: an importance, or its merged value, is not finite.

@@ -18,6 +18,7 @@ from common import canvas, consolidation, metrics, plots
 from common import progress as progresses
 
 AUTHORS = Path(__file__).resolve().parents[1] / "results" / "authors.json"
+AUTHORS_RUNS = 10
 STAGES = ("before", "after")
 UNIT_EDGES = np.linspace(0, 1, 1001)
 
@@ -79,8 +80,11 @@ def keep(progress: progresses.Progress, stage: str, values: Mapping[str, Array])
         values: as for `describe`.
 
     Raises:
-        Diverged: the values of a measure are all the same, as in a network that has died.
+        Diverged: the values of a measure are not finite, or all the same, as in a network that has
+            died.
     """
+    if not all(np.isfinite(array).all() for array in values.values()):
+        raise consolidation.Diverged("an importance is not finite")
     try:
         progress.details["importance"][stage] = describe(values)
     except ValueError as error:
@@ -107,9 +111,18 @@ def statistics(
 
 
 def authors() -> Published:
-    """Returns the authors' means and population standard deviations over ten runs, by kind."""
-    published: Published = json.loads(AUTHORS.read_text(encoding="utf-8"))
-    return published
+    """Returns the authors' means and sample standard deviations over their ten runs, by kind.
+
+    The file has standard deviations with divisor n, as they printed them.
+    """
+    stored: Published = json.loads(AUTHORS.read_text(encoding="utf-8"))
+    return {
+        kind: {
+            name: [(mean, std * (AUTHORS_RUNS / (AUTHORS_RUNS - 1)) ** 0.5) for mean, std in pairs]
+            for name, pairs in of_kind.items()
+        }
+        for kind, of_kind in stored.items()
+    }
 
 
 def table(
@@ -261,7 +274,9 @@ def report(
     if finished:
         published = authors()
         header, rows = table(finished, published)
-        display.table("mean ± sample std over the seeds (authors: population std)", header, rows)
+        display.table(
+            "mean ± sample std over the seeds, the authors' over their ten runs", header, rows
+        )
         found = [] if settings.no_figures else drawings(finished, published)
         for path in canvas.write_all(found, folder / f"distribution{suffix}"):
             display.say(f"  {path}")

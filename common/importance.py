@@ -48,12 +48,12 @@ def entropy_importance(
     """Structure-aware importance of ANPyC (equation 1): the mean over all batches of ω_B.
 
     For each batch B, with the output's entropy *summed* over its images and the classes,
-    H_B = −Σ_n Σ_k p_nk log p_nk, and g = ∂H_B/∂θ,
+    H_B = −Σ_n Σ_k p_nk log p_nk, and d = ∂H_B/∂θ,
 
-        ω_B = max(0, g⊙θ + ½ g²⊙θ²)
+        ω_B = max(0, d⊙θ + ½ d²⊙θ²)
 
-    the second-order change of H_B when the parameter is removed, g² standing for the diagonal of
-    the Hessian. Taken per batch, g of the batch's *sum*: the batch size and the order of the images
+    the second-order change of H_B when the parameter is removed, d² standing for the diagonal of
+    the Hessian. Taken per batch, d of the batch's *sum*: the batch size and the order of the images
     are part of the definition. The ½ is the expansion's. No labels; dropout off unless asked for.
 
     Args:
@@ -61,7 +61,7 @@ def entropy_importance(
         head: the task's own head.
         images: [N, P] uint8 0-255 or float32 0-1. A short last batch counts as a batch.
         batch_size: images in a batch.
-        form: "clipped" as above; "absolute", the mean of |g⊙θ + ½g²⊙θ²|; "signed", the mean
+        form: "clipped" as above; "absolute", the mean of |d⊙θ + ½d²⊙θ²|; "signed", the mean
             without either.
         parameters: which of the network's variables; None for the trunk.
         permutation: new pixel j is old pixel permutation[j]; None for images as they are.

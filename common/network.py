@@ -43,8 +43,8 @@ class Layers(NamedTuple):
 
 
 # Streams of random numbers. The initial weights' seeds end with their place; every other stream
-# ends its seeds with a number of its own, so that no two streams are the same. SHUFFLE alone may be
-# 0, since it seeds a generator of NumPy.
+# ends its seeds with a number of its own, so that no two streams are the same. SHUFFLE and the
+# first place alone may be 0, since no shorter keys are in use beside them.
 SHUFFLE, DROPOUT, EVALUATION, LABELS, MEASURING, TEACHER = range(6)
 
 

@@ -316,7 +316,7 @@ def log_histogram(histograms: Mapping[str, Histogram], title: str) -> Figure:
     """
     canvas.require(histograms)
     figure = canvas.figure(title, 8.5, 5.0)
-    axes = canvas.axes(figure, "Importance", "Entries per bin")
+    axes = canvas.axes(figure, _range_label("Importance", histograms), "Entries per bin")
     for k, (name, histogram) in enumerate(histograms.items()):
         axes.stairs(
             _counts(histogram),
@@ -348,7 +348,8 @@ def omega_histogram(histograms: Mapping[str, Histogram], title: str) -> Figure:
     """
     canvas.require(histograms)
     figure = canvas.figure(title, 8.5, 5.0)
-    axes = canvas.axes(figure, "Importance Ω", "Entries per bin, share of the tensor (%)")
+    xlabel = _range_label("Importance Ω", histograms)
+    axes = canvas.axes(figure, xlabel, "Entries per bin, share of the tensor (%)")
     lowest = 1.0
     for k, (name, histogram) in enumerate(histograms.items()):
         counts = _counts(histogram)
@@ -419,7 +420,7 @@ def bars(
                 left + (bar + slot) / 2,
                 published[:, 0],
                 yerr=published[:, 1],
-                label=f"{name}, published",
+                label=f"{name}, the authors",
                 linestyle="none",
                 marker=canvas.MARKERS[k % len(canvas.MARKERS)],
                 markerfacecolor="white",
@@ -481,6 +482,17 @@ def _used_range(histograms: Mapping[str, Histogram]) -> tuple[float, float]:
             lows.append(edges[used[0]])
             highs.append(edges[used[-1] + 1])
     return (min(lows), max(highs)) if lows else (edges[0], edges[-1])
+
+
+def _range_label(quantity: str, histograms: Mapping[str, Histogram]) -> str:
+    """Returns the label of an axis of importance, with what lies beyond its bins."""
+    parts = [quantity]
+    for place, beyond, which in ((0, "below", "first"), (-1, "above", "last")):
+        used = [one["edges"] for one in histograms.values() if _counts(one)[place]]
+        if used:
+            edge = np.asarray(used[0], dtype=np.float64)[place]
+            parts.append(f"{beyond} {edge:.0e} counts in the {which} bin")
+    return "; ".join(parts)
 
 
 def _task_count(matrices: Sequence[AccuracyMatrix]) -> int:

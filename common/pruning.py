@@ -87,7 +87,8 @@ def released_first_masks(omega: Sequence[Array], percent: float) -> list[Array]:
     """Masks of a first task as released (D15): 0 where Ω is 0 or below its percentile.
 
     Args:
-        omega: clipped importance Ω ≥ 0, one array per tensor.
+        omega: importance, one array per tensor: clipped Ω ≥ 0, or signed as in the study of its
+            distribution.
         percent: q of `numpy.percentile` (linear interpolation) over the whole tensor.
     """
     masks = []

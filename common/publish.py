@@ -116,7 +116,8 @@ def shell_commands(filled: tables.Filled) -> str:
             continue
         if row.grid:
             line = _line(row.command, row.grid, row.tuning_seeds)
-            lines += [f"# {row.row.title}: choose λ", line]
+            how = " by test accuracy" if row.row.by_test else ""
+            lines += [f"# {row.row.title}: choose λ{how}", line]
         elif row.row.strength_of:
             lines.append(f"# {row.row.title}: λ as in the table {row.row.strength_of[0]}")
         else:
@@ -157,7 +158,7 @@ def section(filled: tables.Filled, compared: tables.Filled | None = None) -> str
         compared: the same from the published runs, where this one is of others.
     """
     table = filled.table
-    parts = [f"## {table.title}\n", f"{table.shows}\n", body(filled)]
+    parts = [f"## {table.title}\n", f"`{table.name}`. {table.shows}\n", body(filled)]
     if compared is None and table.note:
         parts.append(note(filled) + "\n")
     for drawing in drawings(filled):
@@ -264,6 +265,18 @@ def csv_runs(filled: Iterable[tables.Filled]) -> str:
     return _csv(lines)
 
 
+_LEGEND = f"""\
+* Cells: percent, mean ± sample standard deviation over the seeds (number of seeds). Bands and error
+  bars in figures are that deviation. Diverged runs are counted, and have no part in the mean.
+* λ: where a row's commands say "choose λ", it was chosen by validation accuracy, with seeds that
+  are not in the table (but for D12 in `defects`); "edge": the best λ is still the last of its grid.
+* Epochs in all: of all tasks and pruning rounds; an epoch of joint training counts once a task.
+* Difference: of the first measure to the reference row, mean ± standard error over the seeds that
+  finished in both.
+* Noise: up to {tables.NOISE_ERRORS:g} standard errors of a difference, and of accuracies always
+  up to {tables.NOISE_POINTS:g} points.
+* [What the measures mean](../docs/method.md#metrics). The same as CSV files: [tables/](tables).
+"""
 _METRICS = ("ACC", "F", "BWT", "F_max", "LA", "min_ACC", "WC_ACC")
 
 
@@ -288,17 +301,15 @@ def document(
     open_ = [name for name, one in filled.items() if not one.complete]
     parts = [
         "# Results\n",
-        "Made by `reproduce_tables.py` from the files in this folder; do not edit. "
-        "Percent, mean ± sample standard deviation over the seeds (number of seeds). Diverged runs "
-        "are counted, and have no part in the mean. λ was chosen by validation accuracy, with "
-        'seeds that are not in the table; "edge": the best λ is still the last of its grid. '
-        '"difference": of the first measure to the reference row, mean ± standard error over '
-        "the seeds that finished in both. [What the measures mean](../docs/method.md#metrics)."
-        "\n",
+        "Made by `reproduce_tables.py` from the files in this folder; do not edit.\n",
         f"```bash\n{PYTHON} reproduce_tables.py --results-dir mine   # compute all, and compare\n"
         f"{PYTHON} reproduce_tables.py fisher --results-dir mine   # one table\n```\n",
         _made(done),
-        "".join(f"* [{one.table.title}](#{anchor(one.table.title)})\n" for one in done),
+        _LEGEND,
+        "".join(
+            f"* `{one.table.name}`: [{one.table.title}](#{anchor(one.table.title)})\n"
+            for one in done
+        ),
     ]
     if open_:
         parts.append(f"Not complete yet: {', '.join(open_)}.\n")
@@ -331,7 +342,7 @@ def _made(done: Iterable[tables.Filled]) -> str:
     dates = sorted({result["date"][:10] for result in runs})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     return (
-        f"{len(runs)} runs ({diverged} diverged), {hours:.1f} hours of one thread each, "
+        f"{len(runs)} runs ({diverged} diverged), {hours:.1f} hours in all, one thread a run, "
         f"{when}. TensorFlow {all_of('tensorflow')}, NumPy {all_of('numpy')}, "
         f"Python {all_of('python')}, {all_of('device')}; {all_of('platform')}.\n"
     )
@@ -411,7 +422,8 @@ def write(files: Mapping[Path, str], drawn: Mapping[Path, canvas.Drawing]) -> No
                 file.write(text.encode())
     for path, drawing in drawn.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawing.write(path)
+        if not path.exists() or not drawing.is_in(path):
+            drawing.write(path)
 
 
 def check(

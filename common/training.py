@@ -1,9 +1,9 @@
 """The compiled training loop, its batches and learning rates, and evaluation.
 
-Whole epochs run inside one XLA program over images that already lie on the device. Per epoch the
-host hands over the order of the images, the learning rate of every step and a seed; nothing is fed
-batch by batch, and nothing is traced or compiled again for a new task, head, λ, pruning round or
-number of steps, because all of them are arguments.
+Hundreds of steps run inside one XLA program over images that already lie on the device. Per call
+the host hands over the order of the images, the learning rate of every step and a seed; nothing is
+fed batch by batch, and nothing is traced or compiled again for a new task, head, λ, pruning round
+or number of steps, because all of them are arguments.
 
 Every draw is a function of (seed, task, pass or step), so that an interrupted run that continues
 from a finished epoch computes the same numbers as one that was never interrupted.
@@ -342,7 +342,7 @@ class Trainer:
             lr_decay: instead of the settings'.
 
         Raises:
-            Diverged: the loss or a parameter is not finite after an epoch.
+            Diverged: the loss or a parameter is not finite after some hundred steps.
             ValueError: the training set is smaller than one batch.
         """
         network = self.network
@@ -389,7 +389,7 @@ class Trainer:
             steps: of the phase.
 
         Raises:
-            Diverged: the loss or a parameter is not finite after an epoch.
+            Diverged: the loss or a parameter is not finite after some hundred steps.
             ValueError: the training set is smaller than one batch, or dropout is on h1, too.
         """
         network = self.network

@@ -383,7 +383,7 @@ def test_section_has_all_parts_in_order(tuned: Filled) -> None:
     text = publish.section(tuned)
     parts = (
         "## A small table\n",
-        "What it shows.\n",
+        "`small`. What it shows.\n",
         "**Some**",
         "\nSo 10.\n",
         "(figures/small-final-some.png)\n",
@@ -404,10 +404,10 @@ def test_document_has_the_complete_tables(tuned: Filled, tmp_path: Path) -> None
     lacking = table(row("finetune", "finetune.py --epochs 9"), name="lacking")
     found = {"small": tuned, "lacking": filled(tmp_path, lacking)}
     text = publish.document(found)
-    assert "* [A small table](#a-small-table)\n" in text
+    assert "* `small`: [A small table](#a-small-table)\n" in text
     assert "Not complete yet: lacking.\n" in text and "A lacking table" not in text
     # Nine runs of 36 seconds.
-    assert "9 runs (1 diverged), 0.1 hours of one thread each, 2025-11-25." in text
+    assert "9 runs (1 diverged), 0.1 hours in all, one thread a run, 2025-11-25." in text
     assert "TensorFlow 2.21.0, NumPy 2.1.0, Python 3.12.1, cpu; Linux." in text
     assert publish.section(tuned) in text
     assert "Not complete yet" not in publish.document({"small": tuned})

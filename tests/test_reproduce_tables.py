@@ -90,7 +90,7 @@ def test_every_row_has_what_it_refers_to(empty: dict[str, Filled]) -> None:
         ("stability", 6, 5, ()),
         ("released", 10, 3, (100,)),
         ("release-short", 14, 3, ()),
-        ("release-pruning", 3, 10, ()),
+        ("release-pruning", 4, 10, ()),
         ("importance", 9, 10, ()),
     ],
 )
@@ -252,6 +252,13 @@ def test_release_short_has_every_script_as_released(empty: dict[str, Filled]) ->
             assert reference.estimate(ACC).values == pytest.approx(expected)
 
 
+def test_release_at_full_length_has_the_seeds_that_finish(empty: dict[str, Filled]) -> None:
+    release = empty["release-pruning"].row("Full length", "release")
+    column = reproduce_tables.FIRST_TASK
+    assert release.estimate(column).values == pytest.approx((0.848, 0.838))
+    assert release.diverged(column) == 1
+
+
 def test_defects_have_a_row_each(empty: dict[str, Filled]) -> None:
     defects = empty["defects"]
     assert list(defects.groups()) == list(reproduce_tables.SHORT)
@@ -295,14 +302,21 @@ def test_defects_have_a_row_each(empty: dict[str, Filled]) -> None:
     assert "D13" not in str(BY_NAME["defects"].rows)
 
 
+def test_authors_standard_deviations_are_of_a_sample() -> None:
+    stored = json.loads(distribution.AUTHORS.read_text())
+    for kind, of_kind in distribution.authors().items():
+        for name, pairs in of_kind.items():
+            for pair, (mean, std) in zip(pairs, stored[kind][name], strict=True):
+                assert pair == pytest.approx((mean, std * math.sqrt(10 / 9)))
+
+
 def test_importance_has_the_authors_values(empty: dict[str, Filled]) -> None:
     published = distribution.authors()
     for group, (theirs, released, default) in empty["importance"].groups().items():
         for kind in ("kurtosis", "skewness"):
             for title, pair in zip((kind, f"{kind}, pruned"), published[kind][group], strict=True):
                 estimate = theirs.row.estimates[title]
-                assert (estimate.mean, estimate.n) == (pair[0], 10)
-                assert estimate.std == pytest.approx(pair[1] * math.sqrt(10 / 9))
+                assert (estimate.mean, estimate.std, estimate.n) == (*pair, 10)
         cls = importlib.import_module("cal_importance_distribution").Settings
         assert released.command.settings == cls(as_released=cls.DEFECTS)
         assert default.command.settings == cls()
