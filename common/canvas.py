@@ -356,9 +356,8 @@ class Drawing:
         return stored(path) == self.digest
 
     def write(self, path: Path) -> None:
-        """Draws the figure, unless the file shows the same already."""
-        if not path.exists() or not self.is_in(path):
-            save(self.draw(title=self.title, **self.arguments), path, self.digest)
+        """Draws the figure into a file."""
+        save(self.draw(title=self.title, **self.arguments), path, self.digest)
 
 
 def write_all(drawings: Iterable[Drawing], stem: Path) -> Iterator[Path]:

@@ -148,10 +148,13 @@ def _noting_interruptions() -> Iterator[None]:
 
 def usable_streams() -> None:
     """Lets a script print where a stream is closed, or its encoding has no λ."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # takes the numbers of closed streams
+        pass
+    os.close(number)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (stays open; takes its number)
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (stays open)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
@@ -293,19 +296,25 @@ class Grid:
         Returns:
             The exit status.
         """
-        with _silent_libraries():
-            import tensorflow as tf
-
-            device = set_up_device(self._settings.device)
-            tf.function(lambda one: one, jit_compile=True)(0.0)  # XLA has its say at first use
-            dataset = self._dataset.convert(tf.constant)
-            del self._dataset
         display = progresses.Display(self._settings.tensorboard)
-        display.say(f"{self._name} on {device}, TensorFlow {tf.__version__}")
-        self._show_settings(display)
         fresh = self._settings.fresh
-        done = self._stored(display)
+        done = self._stored()
         pending = [one for one in self._runs if one not in done]
+        if pending:
+            with _silent_libraries():
+                import tensorflow as tf
+
+                device = set_up_device(self._settings.device)
+                tf.function(lambda one: one, jit_compile=True)(0.0)  # XLA has its say at first use
+                dataset = self._dataset.convert(tf.constant)
+                del self._dataset
+            display.say(f"{self._name} on {device}, TensorFlow {tf.__version__}")
+        else:
+            display.say(f"{self._name}: all runs are done")
+        self._show_settings(display)
+        for one in done:
+            display.say(f"{one.title}: done before, see {one.files.path}")
+        self._warn_of_other_sources(list(done.values()), display)
         computed, told = 0, False
         while pending:
             passed = []
@@ -342,7 +351,7 @@ class Grid:
                     display.say(f"  {written}")
         return 3 if any(result["status"] == "diverged" for result in in_order) else 0
 
-    def _stored(self, display: progresses.Display) -> dict[Planned, dict[str, Any]]:
+    def _stored(self) -> dict[Planned, dict[str, Any]]:
         """Returns the results of the runs that need not be done.
 
         Raises:
@@ -356,10 +365,8 @@ class Grid:
             result = one.files.read()
             if result is not None:
                 found[one] = result
-                display.say(f"{one.title}: done before, see {one.files.path}")
             elif plot_only:
                 raise results.ResultError(f"{one.files.path} is missing; run without --plot-only")
-        self._warn_of_other_sources(list(found.values()), display)
         return found
 
     def _show_settings(self, display: progresses.Display) -> None:

@@ -19,8 +19,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO
 
-import rich.console
-
 from common import commands, options, progress, results, tables
 
 _POLL_SECONDS = 0.1
@@ -125,7 +123,8 @@ def make(
         while True:
             filled = tables.fill(all_tables, names, store)
             known = tables.missing_runs(filled)
-            shown.plan(filled, known)
+            at_work = {run for part in jobs.running for run in part.runs()}
+            shown.plan(filled, [one.without(begun - at_work) for one in known])
             to_begin = [part for one in known if (part := one.without(begun)).seeds]
             left = sum(len(one.seeds) for one in to_begin)
             for one in to_begin:
@@ -155,15 +154,15 @@ class _Overall:
 
     def __init__(self, store: commands.Store) -> None:
         self._store = store
-        self._console = rich.console.Console(highlight=False, soft_wrap=True)
+        self._console = progress.Console(highlight=False, soft_wrap=True)
         self._bar = progress.bar(
             self._console, disable=not self._console.is_terminal, speed_estimate_period=3600
         )
         self._task = self._bar.add_task("", total=None)
         self._began = time.monotonic()
-        self._done = self._left = 0
-        self._runs = 0
-        self._seen: set[tuple[str, str]] = set()
+        self._done = 0
+        self._known: dict[tuple[str, str], int] = {}  # cost of every run that can be made now
+        self._later: list[int] = []  # of every run that waits for them
 
     def __enter__(self) -> _Overall:
         self._bar.start()
@@ -174,34 +173,32 @@ class _Overall:
 
     def plan(self, filled: Mapping[str, tables.Filled], known: Sequence[commands.Missing]) -> None:
         """Takes what is to be done; more of it is known after every choice of λ."""
-        wait = tables.waiting(filled)
-        self._runs = sum(len(one.seeds) for one in known) + sum(len(row.seeds) for row in wait)
-        costs = [len(one.seeds) * commands.cost(one.command.settings) for one in known]
-        costs += [
-            len(row.seeds) * commands.cost(row.command.settings) for row in wait if row.command
-        ]
-        self._left = sum(costs)
+        costs = {run: commands.cost(one.command.settings) for one in known for run in one.runs()}
+        self._done += sum(cost for run, cost in self._known.items() if run not in costs)
+        self._known = costs
+        self._later = [commands.cost(one.settings) for one in tables.waiting_runs(filled)]
         self._show()
 
     def look(self, parts: Iterable[commands.Missing]) -> None:
         """Counts the runs that have ended since the last look."""
         for part in parts:
-            cost = commands.cost(part.command.settings)
             for run, seed in zip(part.runs(), part.seeds, strict=True):
-                if run not in self._seen and part.path(self._store.folder, seed).exists():
-                    self._seen.add(run)
-                    self._done, self._left = self._done + cost, self._left - cost
-                    self._runs -= 1
+                if run in self._known and part.path(self._store.folder, seed).exists():
+                    self._done += self._known.pop(run)
         self._show()
 
     def _show(self) -> None:
-        text = self._runs_left()
+        total = self._done + self._left()
         self._bar.update(
-            self._task, description=text, total=self._done + self._left, completed=self._done
+            self._task, description=self._runs_left(), total=total, completed=self._done
         )
 
+    def _left(self) -> int:
+        return sum(self._known.values()) + sum(self._later)
+
     def _runs_left(self) -> str:
-        return "1 run left" if self._runs == 1 else f"{self._runs} runs left"
+        runs = len(self._known) + len(self._later)
+        return "1 run left" if runs == 1 else f"{runs} runs left"
 
     def ended(self, part: commands.Missing, status: int, last: str) -> None:
         """Says how a command ended; of one that failed or diverged also which, and why."""
@@ -218,8 +215,8 @@ class _Overall:
             reasons = [one["diverged"] for one in stored if one and one["status"] == "diverged"]
         how = {0: "done", 3: "diverged"}.get(status, f"failed with status {status}")
         left = f"; {self._runs_left()}"
-        if self._done and self._runs and not self._console.is_terminal:
-            seconds = (time.monotonic() - self._began) * self._left / self._done
+        if self._done and self._left() and not self._console.is_terminal:
+            seconds = (time.monotonic() - self._began) * self._left() / self._done
             left += f", about {progress.duration(seconds)}"
         self._say(f"{title}: {how}{left}")
         if reasons:

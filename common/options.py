@@ -33,7 +33,8 @@ class Option:
         allowed: the allowed values in words, for the message.
         flag: on the command line; "" for the field's name.
         choices: the allowed words.
-        released: the default while a defect of the release is in force: D-number -> value.
+        released: what `parse` takes for the default while a defect of the release is in force:
+            D-number -> value.
     """
 
     help: str
@@ -62,12 +63,12 @@ def strength(
 
 def positive(value: float) -> bool:
     """Whether a number is finite and above 0."""
-    return math.isfinite(value) and value > 0
+    return 0 < value < math.inf
 
 
 def at_least(least: float) -> Callable[[float], bool]:
     """Returns the check for finite numbers that are not below `least`."""
-    return lambda value: math.isfinite(value) and value >= least
+    return lambda value: least <= value < math.inf
 
 
 # What is neither 0 nor between these in size is not safe as a 32-bit float, nor is twice as much.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import sys
 import threading
 import time
@@ -241,6 +242,17 @@ class Progress:
             self._display.say(text)
 
 
+class Console(rich.console.Console):
+    """A console that falls silent when nobody reads it any more, and lets the run go on."""
+
+    def on_broken_pipe(self) -> None:
+        """Prints nothing from now on."""
+        self.quiet = True
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
+
+
 class Display:
     """What a run shows: a bar with the time left on a terminal, plain lines in a log."""
 
@@ -251,7 +263,7 @@ class Display:
             tensorboard: folder for TensorBoard logs, too; None for none.
         """
         width = None if sys.stdout.isatty() else 120
-        self._console = rich.console.Console(highlight=False, soft_wrap=True, width=width)
+        self._console = Console(highlight=False, soft_wrap=True, width=width)
         self._bar: rich.progress.Progress | None = None
         self._total = self._first = 0
         self._began = self._last_line = time.monotonic()
@@ -269,11 +281,13 @@ class Display:
             if self._console.is_terminal:
                 self._bar = stack.enter_context(bar(self._console))
                 self._bar.add_task("compiling", total=None)
-            yield self
-        self._bar = None
-        if self._writer:
-            self._writer.close()
-            self._writer = None
+            try:
+                yield self
+            finally:
+                self._bar = None
+                if self._writer:
+                    self._writer.close()
+                    self._writer = None
 
     def say(self, text: str) -> None:
         """Prints a line."""
@@ -349,5 +363,6 @@ def bar(console: rich.console.Console, **more: Any) -> rich.progress.Progress:
 
 
 def duration(seconds: float) -> str:
-    """Returns a length of time as hours, minutes and seconds."""
-    return str(datetime.timedelta(seconds=round(seconds)))
+    """Returns a length of time as days, hours, minutes and seconds; 999,999,999 days at most."""
+    longest = datetime.timedelta.max.total_seconds()
+    return str(datetime.timedelta(seconds=min(round(seconds), int(longest))))

@@ -28,7 +28,7 @@ def choose_strength(runs: Sequence[Mapping[str, Any]], by_test: bool = False) ->
         by_test: by test accuracy, as released (D12), instead of validation accuracy.
 
     Returns:
-        λ; None where there is no grid or every λ diverged.
+        λ; None where the script has none, or with every λ a run diverged.
     """
     key = "accuracy" if by_test else "validation_accuracy"
     means = {}
@@ -110,7 +110,10 @@ def accuracy_report(
         display.say(f"  {advice(best, strengths)}")
 
     chosen = [r for r in runs if r["lambda"] == best and r["status"] == "finished"]
-    if settings.no_figures or not chosen:
+    if settings.no_figures:
+        return
+    if not chosen:
+        display.say("  no figures: every run diverged, or with every λ one did")
         return
     stem = ("result" if best is None else f"lambda{results.number(best)}") + suffix
     title = name if best is None else f"{name}, λ {results.number(best)}"

@@ -73,17 +73,19 @@ def parse(
         "--csv",
         type=Path,
         metavar="FILE",
-        help="compute nothing, write a line for every stored run of complete and other tables",
+        help="compute nothing, write a line for every stored run of every row, complete or not",
     )
     what.add_argument(
         "--check",
         action="store_true",
-        help="compute nothing, fail where a generated file is not what the results give",
+        help="compute nothing, fail where a generated file is not what all results give",
     )
     given = parser.parse_args(arguments)
     for name in given.tables:
         if name not in names:
             parser.error(f"there is no table {name}; there are {', '.join(names)}")
+    if given.check and given.tables:
+        parser.error("--check takes no TABLE: it looks at all that is generated")
     if given.jobs < 1:
         parser.error(f"--jobs {given.jobs} is not a whole number from 1")
     given.tables = [name for name in names if name in (given.tables or names)]
@@ -114,7 +116,7 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
         given.csv.write_text(text, encoding="utf-8")
         return 0
     published = None
-    if folder != publication.folder:
+    if folder != publication.folder.resolve():
         published = tables.fill(publication.all_tables, every, commands.Store(publication.folder))
     failed = 0
     if not given.check:
@@ -145,7 +147,7 @@ def _shell_commands(filled: Mapping[str, tables.Filled], folder: Path) -> None:
             print(dataclasses.replace(part, seeds=(seed,)).shell(folder))
     waiting = tables.waiting(filled)
     if waiting:
-        runs = sum(len(row.seeds) for row in waiting)
+        runs = len(tables.waiting_runs(filled))
         print(
             f"{len(waiting)} rows choose λ from these runs; then --list again, for {runs} runs "
             "or, where a grid is widened, more",
@@ -158,14 +160,17 @@ def _say_what_came_out(
 ) -> None:
     """Prints the comparison with the published tables, and whether results are of other sources."""
     display = progress.Display()
-    others = sum(
-        result["versions"].get("code")
-        != results.code_digest(options.ROOT / f"{result['script']}.py")
+    others = {
+        result["file"]
         for one in filled.values()
         for _, _, result in tables.all_runs(one)
-    )
+        if result["versions"].get("code")
+        != results.code_digest(options.ROOT / f"{result['script']}.py")
+    }
     if others:
-        display.say(f"{others} stored results of other sources of their script; they stay valid")
+        display.say(
+            f"{len(others)} stored results of other sources of their script; they stay valid"
+        )
     for name, one in filled.items():
         if not one.complete:
             display.say(f"{name}: not complete")

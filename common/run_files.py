@@ -1,7 +1,7 @@
 """Files of a run: its result, its checkpoint, and the lock that keeps other processes out.
 
-A run owns `RESULTS/<script>/<id>.json`, written when it ends, and the folder `<id>.ckpt/` while it
-lasts.
+A run owns `RESULTS/<script>/<id>.json`, written when it ends, beside it `<id>.npz` if it has arrays
+to keep, and the folder `<id>.ckpt/` while it lasts.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class RunFiles:
         return [key for key in self.label if key not in found or found[key] != self.label[key]]
 
     def _unusable(self, why: str) -> ResultError:
-        return ResultError(f"{self.path} {why}; move it away or recompute it with --fresh")
+        return ResultError(f"{self.path} {why}; move it away, or run its script with --fresh")
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[bool]:

@@ -80,8 +80,8 @@ class Row:
         group: heading under which the row stands.
         flags: further flags, which other rows have, too; those that the script does not have are
             left out, and the command's own win.
-        reference: label of the row of its group from which its difference is taken; None for the
-            table's.
+        reference: label of the row of its group from which its difference is taken; "" for none,
+            None for the table's.
         seeds: None for the table's.
         tuning: seeds that choose λ; None for the table's.
         by_test: choose λ by test accuracy.
@@ -118,7 +118,8 @@ class Table:
         shows: the sentence that says what it is for.
         rows: in order; those of a group together.
         seeds: of the cells.
-        tuning: seeds that choose λ; empty: every λ of a command enters the table.
+        tuning: seeds that choose λ; empty: every λ of a command enters the table, and every column
+            has a strength.
         columns: of measures.
         reference: label of the row, in each group, from which differences are taken; "" for none.
         epochs: whether a column says how many epochs a row trains in all.
@@ -209,7 +210,9 @@ class FilledRow:
 
     def diverged(self, column: Column) -> int:
         """Returns how many of a column's runs diverged."""
-        return self.row.lost + sum(
+        if self.command is None:
+            return self.row.lost if column.title in self.row.estimates else 0
+        return sum(
             result["status"] == "diverged" and column.strength in (None, result["lambda"])
             for result in self.runs
         )
@@ -334,18 +337,17 @@ def _fill_row(table: Table, row: Row, store: commands.Store, chosen: FilledRow |
     return result
 
 
-def beyond(grid: Sequence[float], up: bool, count: int = 2) -> tuple[float, ...]:
-    """Returns the next λ along … 0.1 0.3 1 3 10 … beyond an end of a grid.
+def beyond(grid: Sequence[float], up: bool) -> tuple[float, ...]:
+    """Returns the next two λ along … 0.1 0.3 1 3 10 … beyond an end of a grid.
 
     Args:
         grid: ascending, above 0.
         up: beyond the largest, else below the smallest.
-        count: of λ.
     """
     ladder = [float(f"{digit}e{power}") for power in range(-36, 38) for digit in (1, 3)]
     if up:
-        return tuple(value for value in ladder if value > grid[-1])[:count]
-    return tuple(value for value in ladder if value < grid[0])[-count:]
+        return tuple(value for value in ladder if value > grid[-1])[:2]
+    return tuple(value for value in ladder if value < grid[0])[-2:]
 
 
 def difference(row: FilledRow, reference: FilledRow, column: Column = ACC) -> Estimate | None:
@@ -417,3 +419,15 @@ def missing_runs(filled: Mapping[str, Filled]) -> list[commands.Missing]:
 def waiting(filled: Mapping[str, Filled]) -> list[FilledRow]:
     """Returns the rows whose λ waits for runs."""
     return [row for one in filled.values() for row in one.rows if row.waits]
+
+
+def waiting_runs(filled: Mapping[str, Filled]) -> list[commands.Command]:
+    """Returns the command of every run of such rows; one that several need, once."""
+    return list(
+        {
+            (row.command.script, *row.command.flags.items(), seed): row.command
+            for row in waiting(filled)
+            if row.command
+            for seed in row.seeds
+        }.values()
+    )

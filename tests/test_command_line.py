@@ -813,6 +813,7 @@ def test_when_every_run_diverges_there_is_no_best(call_script: Run, tmp_path: Pa
     assert (ended.status, ended.err) == (3, "")
     assert [result["status"] for result in stored(tmp_path).values()] == ["diverged"] * 2
     assert marked(ended.out) == set()
+    assert "no figures" in ended.out
     assert list(tmp_path.rglob("*.png")) == []
 
 
@@ -889,7 +890,7 @@ def test_closed_streams_and_poor_encodings_do_not_stop_a_run(
     start_script: Run, first_runs: FirstRuns, tmp_path: Path
 ) -> None:
     flags = ["--results-dir", tmp_path / "results"]
-    with start_script("anpyc_wo_np", tmp_path, *flags, closed=(1, 2), encoding="latin-1") as run:
+    with start_script("anpyc_wo_np", tmp_path, *flags, closed=(0, 1, 2), encoding="latin-1") as run:
         run.communicate(timeout=600)
     assert run.returncode == 0
     assert numbers(only(tmp_path)) == numbers(first_runs("anpyc_wo_np").result)
@@ -897,6 +898,17 @@ def test_closed_streams_and_poor_encodings_do_not_stop_a_run(
         out, err = run.communicate(timeout=600)
     assert (run.returncode, err) == (0, "")
     assert "done before" in out and "? 3, seed 0" in out  # no λ in ASCII
+
+
+def test_run_goes_on_when_nobody_reads_what_it_prints(
+    start_script: Run, first_runs: FirstRuns, tmp_path: Path
+) -> None:
+    with start_script("anpyc_wo_np", tmp_path, "--results-dir", tmp_path / "results") as run:
+        run.stdout.readline()
+        run.stdout.close()
+        assert run.wait(600) == 0
+        assert run.stderr.read() == ""
+    assert numbers(only(tmp_path)) == numbers(first_runs("anpyc_wo_np").result)
 
 
 @pytest.fixture

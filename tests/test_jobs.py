@@ -143,6 +143,27 @@ def test_time_left_is_told_from_the_second_run_on(
     assert bars[0].finished
 
 
+def test_run_that_ends_between_two_looks_is_counted_once(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = table(row("", "finetune.py"), seeds=(0, 1, 2))
+    store = commands.Store(results)
+
+    def plan() -> list[commands.Missing]:
+        filled = tables.fill([whole], ["small"], store)
+        known = tables.missing_runs({"small": filled["small"]})
+        shown.plan(filled, known)
+        return known
+
+    with jobs._Overall(store) as shown:
+        (part,) = plan()
+        keep(results / "small", "finetune.py", 0, 0.9)
+        plan()
+        keep(results / "small", "finetune.py", 1, 0.9)
+        shown.ended(part, 0, "")
+    assert "done; 1 run left" in capsys.readouterr().out
+
+
 # What fails
 
 
