@@ -557,6 +557,24 @@ TABLES = (
         tuning=(100,),
         reference="anpyc_wo_np",
         drawings=SEQUENCE,
+        note="""
+            With several heads all penalties end within a few points of each other, SI and MAS at
+            the top, and none is apart from ANPyC without pruning by more than the noise: SI is at
+            {Several heads: si: difference}, ANPyC with pruning at {Several heads: anpyc_wi_np:
+            difference} (± the standard error). They get there in different ways: EWC forgets least
+            and learns new tasks worst (LA), ANPyC without pruning the other way round. A frozen
+            trunk, which forgets nothing, ends {Several heads: sgd_freeze: difference} points from
+            it: over so long a sequence that is most of what protection is worth. LwF ends below no
+            protection, as in `equal-small`.
+
+            With one head the methods come apart. SI wins, at {One head: si: difference}; MAS, at
+            {One head: mas: difference}, and ANPyC with pruning, at {One head: anpyc_wi_np:
+            difference}, are level. That pruning is the reason is not shown: `anpyc_wi_np` also sums
+            the importances of the tasks, where `anpyc_wo_np` takes their maximum; more epochs alone
+            do not do it. EWC holds the first tasks and loses nearly all others (figure of what is
+            remembered), as the table `fisher` explains. No λ lies at the end of its grid; it was
+            chosen with one seed.
+        """,
     ),
     Table(
         name="equal-large",
