@@ -173,33 +173,32 @@ def pruned_share(tensor: str, percent: int) -> Column:
 FIRST_TASK = Column("task 0 after its rounds", lambda result, _: result["accuracy"][0][0])
 
 
+def released_shares(length: str) -> dict[str, Estimate]:
+    """Returns what the release prunes on the "short" or at "full" length, by column title."""
+    return {
+        pruned_share(one["tensor"], one["percent"]).title: Estimate(
+            one["mean"], one["std"], one["n"]
+        )
+        for one in RELEASE["anpyc_wi_np"][length]["zeros"]
+    }
+
+
 def released_at_full_length() -> dict[str, Estimate]:
     """Returns the release's estimates at full length, of seeds that finish, by column title."""
     detail = RELEASE["anpyc_wi_np"]["full"]
-    seeds = [seed for seed in detail["seeds"] if seed not in detail["diverged"]]
-    first = [detail["accuracy on task 0"][seed] for seed in seeds]
-    estimates = {FIRST_TASK.title: released_estimate(first)}
-    for one in detail["zeros"]:
-        column = pruned_share(one["tensor"], one["percent"])
-        estimates[column.title] = Estimate.of([one["share"]])
-    return estimates
+    by_seed = zip(detail["seeds"], detail["accuracy on task 0"], strict=True)
+    first = [accuracy for seed, accuracy in by_seed if seed not in detail["diverged"]]
+    return {FIRST_TASK.title: released_estimate(first), **released_shares("full")}
 
 
-def released_pruning() -> dict[str, Estimate]:
+def released_on_short_protocol() -> dict[str, Estimate]:
     """Returns the release's estimates on the short protocol, by column title."""
-    detail = RELEASE["anpyc_wi_np"]["short"]
-    estimates = {
+    first = RELEASE["anpyc_wi_np"]["short"]["accuracy on task 0"]
+    return {
         ACC.title: released_estimate(RELEASE["short"]["anpyc_wi_np"]["ACC"]),
-        FIRST_TASK.title: Estimate(
-            detail["accuracy on task 0"]["mean"] / 100,
-            detail["accuracy on task 0"]["std"] / 100,
-            detail["accuracy on task 0"]["n"],
-        ),
+        FIRST_TASK.title: Estimate(first["mean"] / 100, first["std"] / 100, first["n"]),
+        **released_shares("short"),
     }
-    for one in detail["zeros"]:
-        column = pruned_share(one["tensor"], one["percent"])
-        estimates[column.title] = Estimate(one["mean"], one["std"], one["n"])
-    return estimates
 
 
 def defect_rows() -> tuple[Row, ...]:
@@ -479,7 +478,7 @@ TABLES = (
         "and the share of entries that is pruned in rounds of task 0. Then at full length, where "
         "the explicit step diverges with some seeds, in the release as here.",
         rows=(
-            Row("release", group="Short protocol", estimates=released_pruning()),
+            Row("release", group="Short protocol", estimates=released_on_short_protocol()),
             Row(
                 "here",
                 f"anpyc_wi_np.py {SHORT['anpyc_wi_np']} --as-released",

@@ -137,13 +137,14 @@ def _noting_interruptions() -> Iterator[None]:
         signal.default_int_handler(number, None)
 
     progresses.interrupted.clear()
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.default_int_handler:  # ignored in the background of a shell
-        signal.signal(signal.SIGINT, interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # ignored, as in the background of a shell, or somebody else's
+        return
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def usable_streams() -> None:

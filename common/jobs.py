@@ -123,8 +123,8 @@ def make(
         while True:
             filled = tables.fill(all_tables, names, store)
             known = tables.missing_runs(filled)
-            at_work = {run for part in jobs.running for run in part.runs()}
-            shown.plan(filled, [one.without(begun - at_work) for one in known])
+            over = begun - {run for part in jobs.running for run in part.runs()}
+            shown.plan(filled, [one.without(over) for one in known])
             to_begin = [part for one in known if (part := one.without(begun)).seeds]
             left = sum(len(one.seeds) for one in to_begin)
             for one in to_begin:
