@@ -108,6 +108,18 @@ class Row:
         return ": ".join(filter(None, (self.group, self.label)))
 
 
+def rows_of(group: str, flags: str, commands: Mapping[str, str], **same: Any) -> tuple[Row, ...]:
+    """Returns rows that have a heading, flags and more in common.
+
+    Args:
+        group: heading.
+        flags: of all rows, as far as their scripts have them.
+        commands: by label.
+        **same: further attributes of `Row`.
+    """
+    return tuple(Row(label, command, group, flags, **same) for label, command in commands.items())
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """A table: rows, and what they have in common.

@@ -20,7 +20,9 @@ import pytest
 import reproduce_tables
 from common import canvas, commands, distribution, drawings, options, summaries, tables
 from common.tables import ACC, Filled, FilledRow, Row
-from reproduce_tables import SMALL, TABLES
+from published.equal_terms import SMALL
+from published.release import FIRST_TASK, RELEASE, SHORT
+from reproduce_tables import TABLES
 from tests import benchmark, made_up
 from tests.conftest import Ended
 from tests.made_up import filled, keep, keep_all, row, table
@@ -245,7 +247,7 @@ def test_release_short_has_every_script_as_released(empty: dict[str, Filled]) ->
     for found, script, settings in rows_of(release):
         assert settings.as_released == settings.DEFECTS != ()
         reference = release.reference(found)
-        theirs = reproduce_tables.RELEASE["short"].get(script)
+        theirs = RELEASE["short"].get(script)
         assert (reference is None) == (theirs is None)
         if theirs:
             expected = [one / 100 for one in theirs["ACC"]]
@@ -254,14 +256,14 @@ def test_release_short_has_every_script_as_released(empty: dict[str, Filled]) ->
 
 def test_release_at_full_length_has_the_seeds_that_finish(empty: dict[str, Filled]) -> None:
     release = empty["release-pruning"].row("Full length", "release")
-    column = reproduce_tables.FIRST_TASK
+    column = FIRST_TASK
     assert release.estimate(column).values == pytest.approx((0.848, 0.838))
     assert release.diverged(column) == 1
 
 
 def test_defects_have_a_row_each(empty: dict[str, Filled]) -> None:
     defects = empty["defects"]
-    assert list(defects.groups()) == list(reproduce_tables.SHORT)
+    assert list(defects.groups()) == list(SHORT)
     for script, rows in defects.groups().items():
         cls = importlib.import_module(script).Settings
         alone = set()

@@ -1,0 +1,337 @@
+"""Tables on equal terms: every method with the same network, heads and training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common import drawings, publish, results, tables
+from common.tables import ACC, Column, Row, Table, metric, rows_of
+from published import FIVE, TEN, THREE
+
+TRAINING = (
+    "--epochs 10 --batch-size 256 --learning-rate 0.1 --lr-decay 0.9 --lr-decay-epochs 10 "
+    "--init truncated-normal --permutations per-seed --retrain-epochs 2"
+)
+SMALL = f"--hidden 64 32 --dropout 0 {TRAINING}"
+LARGE = f"--hidden 512 256 --dropout 0.5 --dropout-layers both {TRAINING}"
+
+# First grids of λ.
+EWC = "ewc.py --lambda 3 10 30 100 300"
+MAS = "mas.py --lambda 1 3 10 30 100"
+SI = "si.py --lambda 0.1 0.3 1 3 10"
+LWF = "lwf.py --lambda 0.01 0.03 0.1 0.3 1"
+WITHOUT = "anpyc_wo_np.py --lambda 0.3 1 3 10 30"
+WITH = "anpyc_wi_np.py --lambda 0.3 1 3 10 30"
+
+SEVERAL, ONE = "Several heads", "One head"
+
+
+def with_penalty(epochs: int) -> dict[str, str]:
+    """Returns the commands of the methods that have either kind of head, by label.
+
+    Args:
+        epochs: of a task without pruning, as many in all as with it.
+    """
+    return {
+        "ewc": EWC,
+        "mas": MAS,
+        "si": SI,
+        "anpyc_wo_np": WITHOUT,
+        f"anpyc_wo_np, {epochs} epochs": f"{WITHOUT} --epochs {epochs}",
+        "anpyc_wi_np": WITH,
+    }
+
+
+def several_heads(flags: str, epochs: int) -> tuple[Row, ...]:
+    """Returns the rows of methods with a head for each task.
+
+    Args:
+        flags: of all rows.
+        epochs: as for `with_penalty`.
+    """
+    commands = {
+        "finetune": "finetune.py",
+        "sgd_freeze": "sgd_freeze.py",
+        "lwf": LWF,
+        **with_penalty(epochs),
+        "joint": "joint.py",
+    }
+    return rows_of(SEVERAL, f"{flags} --head multi", commands)
+
+
+def one_head(flags: str, epochs: int) -> tuple[Row, ...]:
+    """Returns the rows of methods with one head; arguments as for `several_heads`."""
+    commands = {
+        "sgd_single_head": "sgd_single_head.py",
+        **with_penalty(epochs),
+        "joint": "joint.py --head shared",
+    }
+    return rows_of(ONE, f"{flags} --head single", commands)
+
+
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
+
+
+def update_rows() -> tuple[Row, ...]:
+    """Returns a row for every method and form of the step; all λ are in it."""
+    grid = " ".join(map(results.number, STRENGTHS))
+    rows = []
+    for script in ("ewc", "mas", "si", "anpyc_wo_np", "anpyc_wi_np"):
+        commands = {
+            update: f"{script}.py --update {update} --lambda {grid}"
+            for update in ("proximal", "explicit")
+        }
+        rows += rows_of(script, f"{SMALL} --head multi", commands)
+    return tuple(rows)
+
+
+def of_strength(strength: float) -> Column:
+    """Returns the column of ACC at a λ."""
+    return Column(f"λ {results.number(strength)}", ACC.value, strength=strength)
+
+
+def stability_rows() -> tuple[Row, ...]:
+    """Returns the rows of `equal-small` whose accuracy is read in the course of training."""
+    labels = ("finetune", "ewc", "mas", "si", "anpyc_wo_np", "anpyc_wi_np")
+    flags = f"{SMALL} --head multi --evaluate-every 1"
+    return tuple(
+        Row(
+            label,
+            f"{label}.py",
+            SEVERAL,
+            flags,
+            strength_of=None if label == "finetune" else ("equal-small", SEVERAL, label),
+        )
+        for label in labels
+    )
+
+
+TUNING = (100, 101, 102)
+SEQUENCE = (drawings.curves, drawings.final_accuracies, drawings.strengths)
+
+EQUAL_SMALL = Table(
+    name="equal-small",
+    title="Equal terms, small network",
+    shows="Ten tasks, 64-32 units, ten epochs a task, no dropout. All methods with the same "
+    "network, heads and training, where forgetting is large.",
+    rows=several_heads(SMALL, 15) + one_head(SMALL, 15),
+    seeds=TEN,
+    tuning=TUNING,
+    reference="anpyc_wo_np",
+    drawings=SEQUENCE,
+    note="""
+        MAS and SI end highest, with several heads and with one; no λ lies at the end of its
+        grid. ANPyC does not win. With several heads it forgets as little as they do, but at the
+        λ that is best for it it learns the new tasks less well (LA). With pruning it ends
+        {Several heads: anpyc_wi_np: difference} points above `anpyc_wo_np` with several heads
+        and {One head: anpyc_wi_np: difference} with one (± the standard error). That is not
+        clearly the pruning: `anpyc_wi_np` sums the importances of the tasks, `anpyc_wo_np`
+        takes their maximum, and where both sum, in the table `ablation`, no difference is left
+        beyond the noise. EWC is level with ANPyC without pruning where the task is given, and
+        falls behind with one head; of all penalties it holds the first tasks best, and loses
+        the later ones (figure of what is remembered), for which the table `fisher` has the
+        reason and the cure. Nobody comes near joint training.
+
+        LwF ends below no protection at all, at every λ of its grid. On permuted images the
+        teacher's answers say little about old tasks, and holding on to them costs more than it
+        saves. λ 1 is the best of the grid; λ 0, which is fine-tuning, would be better.
+    """,
+)
+
+ABLATION = Table(
+    name="ablation",
+    title="What pruning does",
+    shows="ANPyC without and with its pruning, on equal terms and with the settings of "
+    "`anpyc_wi_np.py` itself. Percentages are the target of the first task; sum and max say "
+    "how the importances of the tasks are merged.",
+    rows=rows_of(
+        "Equal terms",
+        f"{SMALL} --head multi",
+        {
+            "no pruning, sum": f"{WITHOUT} --merge sum",
+            "no pruning, max": WITHOUT,
+            "no pruning, sum, 15 epochs": f"{WITHOUT} --merge sum --epochs 15",
+            "20 %, sum": f"{WITH} --prune-percent 20",
+            "50 %, sum": WITH,
+            "80 %, sum": f"{WITH} --prune-percent 80",
+            "50 %, max": f"{WITH} --merge max",
+            "50 %, sum, explicit step": f"{WITH} --update explicit",
+        },
+        reference="no pruning, sum",
+    )
+    + rows_of(
+        "Settings of anpyc_wi_np.py, λ 3",
+        "",
+        {
+            "50 %, sum": "anpyc_wi_np.py",
+            "no pruning, sum": "anpyc_wi_np.py --prune-percent 0",
+            "no pruning, sum, 102 epochs": "anpyc_wi_np.py --prune-percent 0 --epochs 102",
+        },
+        reference="50 %, sum",
+        seeds=FIVE,
+    ),
+    seeds=TEN,
+    tuning=TUNING,
+    drawings=(drawings.bars, drawings.differences),
+    note="""
+        Pruning does not help beyond the epochs that it costs. On equal terms 20 % is {Equal
+        terms: 20 %, sum: difference} and 50 % {Equal terms: 50 %, sum: difference} points from
+        no pruning, and no pruning with as many epochs as 50 % takes is at {Equal terms: no
+        pruning, sum, 15 epochs: difference}: each within about two standard errors of 0, and no
+        two of them apart by more than the noise. 80 % costs accuracy. Nor does the merge
+        matter beyond the noise: without pruning the maximum ends {Equal terms: no pruning, max:
+        difference} points from the sum. With the explicit step a smaller λ has to do, since
+        larger ones diverge, and it ends lower. With the settings of `anpyc_wi_np.py` no pruning
+        is not worse either, with fewer epochs and with as many.
+    """,
+)
+
+FISHER = Table(
+    name="fisher",
+    title="Which Fisher information EWC uses",
+    shows="EWC on the equal terms of the small network, several heads. Sampled: the label is "
+    "drawn from the model's output; exact: the expectation over all labels; labels: the data's "
+    "own; first of a batch: one image of 1,000, as released (D4); online: one anchor and "
+    "Ω ← γ·Ω + F.",
+    rows=rows_of(
+        "",
+        f"{SMALL} --head multi",
+        {
+            "sampled": EWC,
+            "exact": f"{EWC} --fisher exact",
+            "labels": f"{EWC} --fisher labels",
+            "first of a batch": f"{EWC} --as-released D4",
+            "online, γ 1": f"{EWC} --gamma 1",
+            "online, γ 0.9": f"{EWC} --gamma 0.9",
+        },
+    ),
+    seeds=TEN,
+    tuning=TUNING,
+    reference="sampled",
+    epochs=False,
+    drawings=(drawings.bars, drawings.final_accuracies, drawings.strengths),
+    note="""
+        Sampled labels or the expectation over all of them: no difference. The labels of the
+        data give another scale of Ω and no better result. A few images are enough: the first
+        of each batch, 55 a task, end {first of a batch: difference} points higher than all
+        (± the standard error), at a larger λ. What matters is the anchor: the newest weights
+        alone, as in online EWC, as in MAS, SI and ANPyC, are worth {online, γ 1: difference}
+        points against one anchor a task. With those EWC is pulled back to the early tasks, and
+        the later ones pay (figure of what is remembered). Online EWC ends level with MAS and SI
+        in the table `equal-small`. γ 0.9 changes nothing beyond the noise.
+    """,
+)
+
+UPDATE = Table(
+    name="update",
+    title="Proximal and explicit step",
+    shows="ACC over λ with the consolidation term taken at the new point (proximal) and at the "
+    "old one (explicit), on the equal terms of the small network, several heads.",
+    rows=update_rows(),
+    seeds=THREE,
+    columns=tuple(map(of_strength, STRENGTHS)),
+    epochs=False,
+    drawings=(drawings.updates,),
+    note="""
+        Where both finish they end at the same accuracy, within the noise. The explicit step
+        diverges with every seed from some λ on, and for SI and ANPyC before it has come to the
+        best one. The proximal step never diverges: too large a λ costs accuracy, little by
+        little.
+    """,
+)
+
+STABILITY = Table(
+    name="stability",
+    title="Accuracy in the course of training",
+    shows="The test accuracy is read after every epoch and directly after every pruning, on "
+    "the equal terms of the small network, with the λ chosen there.",
+    rows=stability_rows(),
+    seeds=FIVE,
+    columns=(ACC, metric("min_ACC"), metric("WC_ACC"), metric("F")),
+    reference="anpyc_wo_np",
+    drawings=(drawings.along_training,),
+    note="""
+        Of the methods that protect, none has a stability gap worth the name on these tasks: the
+        lowest accuracy on the way (min-ACC) is within two points of the final one. Pruning does
+        not show in the accuracy of earlier tasks either.
+    """,
+)
+
+LONG = Table(
+    name="long",
+    title="Fifty tasks",
+    shows="The equal terms of the small network over the long sequence that the method is "
+    "named for.",
+    rows=several_heads(f"{SMALL} --tasks 50", 11) + one_head(f"{SMALL} --tasks 50", 11),
+    seeds=FIVE,
+    tuning=(100,),
+    reference="anpyc_wo_np",
+    drawings=SEQUENCE,
+    note="""
+        With several heads all penalties end within a few points of each other, SI and MAS at
+        the top, and none is apart from ANPyC without pruning by more than the noise: SI is at
+        {Several heads: si: difference}, ANPyC with pruning at {Several heads: anpyc_wi_np:
+        difference} (± the standard error). They get there in different ways: EWC forgets least
+        and learns new tasks worst (LA), ANPyC without pruning the other way round. A frozen
+        trunk, which forgets nothing, ends {Several heads: sgd_freeze: difference} points from
+        it: over so long a sequence that is most of what protection is worth. LwF ends below no
+        protection, as in `equal-small`.
+
+        With one head the methods come apart. SI wins, at {One head: si: difference}; MAS, at
+        {One head: mas: difference}, and ANPyC with pruning, at {One head: anpyc_wi_np:
+        difference}, are level. That pruning is the reason is not shown: `anpyc_wi_np` also sums
+        the importances of the tasks, where `anpyc_wo_np` takes their maximum; more epochs alone
+        do not do it. EWC holds the first tasks and loses nearly all others (figure of what is
+        remembered), as the table `fisher` explains. No λ lies at the end of its grid; it was
+        chosen with one seed.
+    """,
+)
+
+EQUAL_LARGE = Table(
+    name="equal-large",
+    title="Equal terms, the release's network",
+    shows="Ten tasks, 512-256 units, ten epochs a task, dropout 0.5 (of `sgd_freeze` on the "
+    "second layer alone).",
+    rows=several_heads(LARGE, 15),
+    seeds=FIVE,
+    tuning=(100,),
+    reference="anpyc_wo_np",
+    drawings=SEQUENCE,
+)
+
+
+# Rows of the headline: labels with several heads and with one.
+HEADLINE = {
+    "no protection (`finetune`, `sgd_single_head`)": ("finetune", "sgd_single_head"),
+    "frozen trunk (`sgd_freeze`)": ("sgd_freeze", ""),
+    "LwF": ("lwf", ""),
+    "EWC": ("ewc", "ewc"),
+    "MAS": ("mas", "mas"),
+    "SI": ("si", "si"),
+    "ANPyC without pruning (`anpyc_wo_np`)": ("anpyc_wo_np", "anpyc_wo_np"),
+    "ANPyC (`anpyc_wi_np`)": ("anpyc_wi_np", "anpyc_wi_np"),
+    "joint training": ("joint", "joint"),
+}
+
+
+def headline(filled: Mapping[str, tables.Filled]) -> str:
+    """Returns the block that shows ACC of all methods on equal terms, small network.
+
+    Args:
+        filled: all tables, by name; those that are not complete have no column.
+    """
+    header, columns = [""], []
+    for name, sequence in (("equal-small", "10 tasks"), ("long", "50 tasks")):
+        if not filled[name].complete:
+            continue
+        for place, group in enumerate((SEVERAL, ONE)):
+            header.append(f"{sequence}, {group.lower()}")
+            labels = [both[place] for both in HEADLINE.values()]
+            rows = [filled[name].row(group, label) if label else None for label in labels]
+            columns.append(
+                [
+                    publish.shown(row.estimate(ACC), ACC, row.diverged(ACC)) if row else "-"
+                    for row in rows
+                ]
+            )
+    return publish.markdown(header, zip(HEADLINE, *columns, strict=True))
