@@ -154,7 +154,7 @@ class _Overall:
 
     def __init__(self, store: commands.Store) -> None:
         self._store = store
-        self._console = progress.Console(highlight=False, soft_wrap=True)
+        self._console = progress.Console()
         self._bar = progress.bar(
             self._console, disable=not self._console.is_terminal, speed_estimate_period=3600
         )

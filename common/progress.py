@@ -243,7 +243,11 @@ class Progress:
 
 
 class Console(rich.console.Console):
-    """A console that falls silent when nobody reads it any more, and lets the run go on."""
+    """A console that prints text as it is, and falls silent when nobody reads it any more."""
+
+    def __init__(self, width: int | None = None) -> None:
+        """Prints to standard output, in lines of any length; tables `width` wide."""
+        super().__init__(highlight=False, emoji=False, soft_wrap=True, width=width)
 
     def on_broken_pipe(self) -> None:
         """Prints nothing from now on."""
@@ -263,7 +267,7 @@ class Display:
             tensorboard: folder for TensorBoard logs, too; None for none.
         """
         width = None if sys.stdout.isatty() else 120
-        self._console = Console(highlight=False, soft_wrap=True, width=width)
+        self._console = Console(width)
         self._bar: rich.progress.Progress | None = None
         self._total = self._first = 0
         self._began = self._last_line = time.monotonic()

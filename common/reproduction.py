@@ -108,8 +108,9 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
     every = [table.name for table in publication.all_tables]
     folder = given.results_dir
     store = commands.Store(folder)
+    display = progress.Display()
     if given.list:
-        _shell_commands(tables.fill(publication.all_tables, given.tables, store), folder)
+        _shell_commands(tables.fill(publication.all_tables, given.tables, store), folder, display)
         return 0
     if given.csv:
         text = publish.csv_runs(tables.fill(publication.all_tables, given.tables, store).values())
@@ -130,21 +131,23 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
     drawn = publish.figures(folder, filled)
     if given.check:
         wrong = publish.check(files, drawn, folder)
-        print("\n".join(wrong) or "all that is generated is what the results give")
+        display.say("\n".join(wrong) or "all that is generated is what the results give")
         return 1 if wrong else 0
     publish.write(files, drawn)
-    _say_what_came_out({name: filled[name] for name in given.tables}, published)
-    print(f"see {folder / 'README.md'}")
+    _say_what_came_out({name: filled[name] for name in given.tables}, published, display)
+    display.say(f"see {folder / 'README.md'}")
     if failed:
-        print(f"{failed} commands failed; the same command tries them again")
+        display.say(f"{failed} commands failed; the same command tries them again")
     return 1 if failed else 0
 
 
-def _shell_commands(filled: Mapping[str, tables.Filled], folder: Path) -> None:
+def _shell_commands(
+    filled: Mapping[str, tables.Filled], folder: Path, display: progress.Display
+) -> None:
     """Prints a shell command for every missing run, and on standard error what follows later."""
     for part in tables.missing_runs(filled):
         for seed in part.seeds:
-            print(dataclasses.replace(part, seeds=(seed,)).shell(folder))
+            display.say(dataclasses.replace(part, seeds=(seed,)).shell(folder))
     waiting = tables.waiting(filled)
     if waiting:
         runs = len(tables.waiting_runs(filled))
@@ -156,10 +159,11 @@ def _shell_commands(filled: Mapping[str, tables.Filled], folder: Path) -> None:
 
 
 def _say_what_came_out(
-    filled: Mapping[str, tables.Filled], published: Mapping[str, tables.Filled] | None
+    filled: Mapping[str, tables.Filled],
+    published: Mapping[str, tables.Filled] | None,
+    display: progress.Display,
 ) -> None:
     """Prints the comparison with the published tables, and whether results are of other sources."""
-    display = progress.Display()
     others = {
         result["file"]
         for one in filled.values()

@@ -75,7 +75,7 @@ STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
 def update_rows() -> tuple[Row, ...]:
     """Returns a row for every method and form of the step; all λ are in it."""
     grid = " ".join(map(results.number, STRENGTHS))
-    rows = []
+    rows: list[Row] = []
     for script in ("ewc", "mas", "si", "anpyc_wo_np", "anpyc_wi_np"):
         commands = {
             update: f"{script}.py --update {update} --lambda {grid}"

@@ -517,6 +517,17 @@ def test_listed_commands_make_the_runs_of_a_table(
     assert call(*arguments) == Ended(0, "", "")
 
 
+def test_list_ends_well_when_nobody_reads_on(tmp_path: Path) -> None:
+    program = reproduce_tables.ROOT / "reproduce_tables.py"
+    line = [sys.executable, program, "--list", "--results-dir", tmp_path]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout and run.stderr
+        run.stdout.readline()
+        run.stdout.close()
+        assert "choose λ from these runs" in run.stderr.read()
+    assert run.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("line", "part"),
     [
