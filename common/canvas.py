@@ -14,7 +14,7 @@ import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -30,9 +30,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from PIL import Image
 
 from common import results
-
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-Trace: TypeAlias = Sequence[Mapping[str, Any]]
+from common.metrics import FloatArray, Trace
 
 DPI = 150
 FONT_SIZE = 9

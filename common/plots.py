@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from common import canvas
-
-AccuracyMatrix: TypeAlias = Sequence[npt.ArrayLike] | npt.NDArray[Any]
+from common.metrics import AccuracyMatrix, FloatArray, Trace
 
 # Lines of upright text that fit below an axis.
 AXIS_LINES = 45
@@ -75,7 +74,7 @@ def accuracy_over_sequence(matrices: Sequence[AccuracyMatrix], title: str) -> Fi
     return figure
 
 
-def accuracy_trace(traces: Sequence[canvas.Trace], title: str) -> Figure:
+def accuracy_trace(traces: Sequence[Trace], title: str) -> Figure:
     """Draws one line per task: its test accuracy along the whole of training, once it began.
 
     A line that falls at a border between two tasks, or at a pruning round, and rises again shows
@@ -468,7 +467,7 @@ def _zeros_label(name: str, histogram: Histogram) -> str:
     return f"{name}\n({100 * histogram['zeros']:.3g} % are exactly 0)"
 
 
-def _counts(histogram: Histogram) -> canvas.FloatArray:
+def _counts(histogram: Histogram) -> FloatArray:
     return np.asarray(histogram["counts"], dtype=np.float64)
 
 
@@ -502,5 +501,5 @@ def _task_count(matrices: Sequence[AccuracyMatrix]) -> int:
     return counts.pop()
 
 
-def _row(matrix: AccuracyMatrix, i: int) -> canvas.FloatArray:
+def _row(matrix: AccuracyMatrix, i: int) -> FloatArray:
     return np.asarray(matrix[i], dtype=np.float64)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from common import canvas
+from common.metrics import FloatArray, Trace
 
 # Share of a panel's height that a mark at its bottom takes, and one with a number above it.
 MARK = 0.05
@@ -180,7 +181,7 @@ def updates(
 
 
 def along_training(
-    traces: Mapping[str, Sequence[canvas.Trace]],
+    traces: Mapping[str, Sequence[Trace]],
     title: str,
     tasks: Sequence[int] = (0, 1, 2),
 ) -> Figure:
@@ -337,7 +338,7 @@ def agreement(
     return figure
 
 
-def _percents(values: Sequence[float]) -> canvas.FloatArray:
+def _percents(values: Sequence[float]) -> FloatArray:
     return 100 * np.asarray(values, dtype=np.float64)
 
 
@@ -350,7 +351,7 @@ def _sparse_markers(k: int, points: int) -> tuple[int, int]:
     return k % every, every
 
 
-def _strengths(curves: Iterable[Mapping[float, Any]]) -> canvas.FloatArray:
+def _strengths(curves: Iterable[Mapping[float, Any]]) -> FloatArray:
     """Returns every λ of the curves, ascending."""
     strengths = np.array(sorted({strength for curve in curves for strength in curve}))
     canvas.require(strengths)
@@ -359,7 +360,7 @@ def _strengths(curves: Iterable[Mapping[float, Any]]) -> canvas.FloatArray:
     return strengths
 
 
-def _strength_axis(axes: Axes, strengths: canvas.FloatArray) -> None:
+def _strength_axis(axes: Axes, strengths: FloatArray) -> None:
     """Lets the x axis show whole decades around every λ."""
     low = math.floor(np.log10(strengths[0]))
     high = max(math.ceil(np.log10(strengths[-1])), low + 1)
@@ -371,7 +372,7 @@ def _strength_axis(axes: Axes, strengths: canvas.FloatArray) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _aside(k: int, lines: int, strengths: canvas.FloatArray) -> float:
+def _aside(k: int, lines: int, strengths: FloatArray) -> float:
     """Returns the factor by which the k-th line stands beside λ: error bars would hide others."""
     decades = max(np.log10(strengths[-1] / strengths[0]), 1.0)
     return float(10 ** (0.003 * decades * (k - (lines - 1) / 2)))
@@ -425,7 +426,7 @@ def _panels(
 
 def _listing(
     title: str, groups: Mapping[str, Mapping[str, Any]], xlabel: str, row: float
-) -> tuple[Figure, Axes, canvas.FloatArray]:
+) -> tuple[Figure, Axes, FloatArray]:
     """Returns a figure of rows under headings, and their places on its y axis, in inches.
 
     Args:
@@ -469,8 +470,8 @@ def _listing(
 
 def _seed_dots(
     axes: Axes,
-    places: canvas.FloatArray,
-    rows: Sequence[canvas.FloatArray],
+    places: FloatArray,
+    rows: Sequence[FloatArray],
     label: str,
     color: str,
 ) -> None:
@@ -480,14 +481,14 @@ def _seed_dots(
     axes.plot(np.concatenate(rows), heights, label=label, alpha=0.5, zorder=3, **style)
 
 
-def _mark_diverged(axes: Axes, places: canvas.FloatArray) -> None:
+def _mark_diverged(axes: Axes, places: FloatArray) -> None:
     """Draws an x at the left of the rows at these places."""
     if places.size:
         where = {"transform": axes.get_yaxis_transform(), "label": DIVERGED}
         canvas.diverged_marks(axes, np.full(places.size, 0.015), places, markersize=6, **where)
 
 
-def _round_below(rows: Sequence[canvas.FloatArray]) -> float:
+def _round_below(rows: Sequence[FloatArray]) -> float:
     """Returns a round number below all values and error bars, not below 0."""
     lows = [min(x.min(), x.mean() - np.nan_to_num(canvas.spread(x))) for x in rows if x.size]
     if not lows:
