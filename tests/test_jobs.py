@@ -294,8 +294,7 @@ def test_error_ends_what_is_running(
     order: str,
 ) -> None:
     project = stand_ins(finetune=order, joint=order)
-    if order == "ignore":
-        monkeypatch.setattr(jobs, "_STOP_SECONDS", 0.5)
+    monkeypatch.setattr(jobs, "_STOP_SECONDS", 0.5 if order == "ignore" else 60)
     whole = table(row("", "finetune.py"), row("joint", "joint.py"))
     parts = [part for one in filled(results, whole).rows for part in one.missing]
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background
