@@ -36,8 +36,8 @@ TABLES = (
 )
 
 
-def blocks(filled: Mapping[str, tables.Filled]) -> dict[str, str]:
-    """Returns the texts of generated blocks that are no table of their own, by name.
+def blocks(filled: Mapping[str, tables.Filled]) -> dict[str, str | None]:
+    """Returns the texts of generated blocks that are no table of their own, by name; None: stays.
 
     Args:
         filled: all tables, by name.
@@ -47,6 +47,7 @@ def blocks(filled: Mapping[str, tables.Filled]) -> dict[str, str]:
         "speed beside Avalanche": summaries.avalanche(stored("avalanche.json")),
         "headline": equal_terms.headline(filled),
         "prices": summaries.prices(filled["defects"]),
+        "scripts": summaries.scripts(release.SCRIPTS, [filled["released"], filled["importance"]]),
     }
 
 

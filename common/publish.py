@@ -92,9 +92,9 @@ def _difference(filled: tables.Filled, row: tables.FilledRow) -> str:
     return f"{plus_minus(found, column, '+')} ({found.n})" if found else "-"
 
 
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a table; all columns but the first are numbers."""
-    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
+    """Returns a table; all columns but the first `texts` are numbers."""
+    lines = [header, ["---"] * texts + ["--:"] * (len(header) - texts), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -378,7 +378,7 @@ def figures(folder: Path, filled: Mapping[str, tables.Filled]) -> dict[Path, can
 
 
 def with_blocks(
-    path: Path, filled: Mapping[str, tables.Filled], more: Mapping[str, str] | None = None
+    path: Path, filled: Mapping[str, tables.Filled], more: Mapping[str, str | None] | None = None
 ) -> str:
     """Returns a document with its generated blocks as they should be.
 
@@ -388,19 +388,20 @@ def with_blocks(
     Args:
         path: of the document.
         filled: all tables, by name.
-        more: further texts, by name.
+        more: further texts, by name; None for a block that stays as it is.
 
     Raises:
         ResultError: there is no such table or text.
     """
-    bodies = {name: body(one) for name, one in filled.items() if one.complete}
+    bodies = {name: body(one) if one.complete else None for name, one in filled.items()}
     blocks = {**(more or {}), **bodies}
 
     def block(found: re.Match[str]) -> str:
         name = found[2]
-        if name not in blocks and name not in filled:
+        if name not in blocks:
             raise results.ResultError(f"{path}: there is no table {name} for its block")
-        return f"{found[1]}{blocks[name]}{found[3]}" if name in blocks else found[0]
+        text = blocks[name]
+        return found[0] if text is None else f"{found[1]}{text}{found[3]}"
 
     return _BLOCK.sub(block, path.read_bytes().decode())
 

@@ -23,13 +23,14 @@ class Publication:
         all_tables: in the order of the page.
         folder: of the published results.
         documents: other pages with generated blocks.
-        blocks: returns, from all tables by name, the texts of further blocks by name.
+        blocks: returns, from all tables by name, the texts of further blocks by name, None for one
+            that stays as it is.
     """
 
     all_tables: Sequence[tables.Table]
     folder: Path
     documents: Sequence[Path]
-    blocks: Callable[[Mapping[str, tables.Filled]], Mapping[str, str]]
+    blocks: Callable[[Mapping[str, tables.Filled]], Mapping[str, str | None]]
 
 
 def parse(

@@ -1,8 +1,9 @@
-"""Texts of generated blocks that are not a table of runs: speed, and what each defect costs."""
+"""Texts of generated blocks that are not a table of runs: speed, time, what each defect costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common import options, publish, tables
@@ -61,15 +62,42 @@ def speed(benchmark: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def prices(defects: tables.Filled) -> str:
-    """Returns the block that shows what each defect costs in each script.
+def scripts(
+    described: Mapping[str, tuple[str, str]], with_defaults: Sequence[tables.Filled]
+) -> str | None:
+    """Returns the block that lists the scripts; None as long as a table is not complete.
 
     Args:
-        defects: a table with a group a script, whose labels begin with the defect or "all"; as long
-            as it is not complete, nothing is shown.
+        described: scenario and what it is, by command line.
+        with_defaults: tables in which scripts run with their default settings.
+    """
+    if not all(filled.complete for filled in with_defaults):
+        return None
+    seconds: dict[str, list[float]] = {}
+    for filled in with_defaults:
+        for row, _, result in tables.all_runs(filled):
+            if row.command and not row.command.flags:
+                seconds.setdefault(row.command.script, []).append(result["seconds"])
+    lines = [
+        [f"`{line}`", *texts, _duration(statistics.median(seconds[line.split(".py")[0]]))]
+        for line, texts in described.items()
+    ]
+    return publish.markdown(["command", "scenario", "what it is", "time"], lines, texts=3)
+
+
+def _duration(seconds: float) -> str:
+    """Returns seconds, or from 100 on minutes."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def prices(defects: tables.Filled) -> str | None:
+    """Returns the block that shows what each defect costs; None as long as it is not complete.
+
+    Args:
+        defects: a table with a group a script, whose labels begin with the defect or "all".
     """
     if not defects.complete:
-        return ""
+        return None
     of_defects: dict[str, list[str]] = {name: [] for name in (*options.DEFECTS, "all")}
     for row in defects.rows:
         reference = defects.reference(row)

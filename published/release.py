@@ -132,6 +132,25 @@ def defect_rows() -> tuple[Row, ...]:
     return tuple(rows)
 
 
+# Scenario and what it is, by command line: the README's list.
+SCRIPTS = {
+    "anpyc_wo_np.py --lambda 3": ("task-incremental", "ANPyC without pruning"),
+    "anpyc_wi_np.py": ("task-incremental", "ANPyC"),
+    "lwf.py --lambda 1": ("task-incremental", "learning without forgetting"),
+    "ewc.py --lambda 1": ("domain-incremental", "elastic weight consolidation"),
+    "mas.py --lambda 10": ("domain-incremental", "memory-aware synapses"),
+    "si.py": ("domain-incremental", "synaptic intelligence"),
+    "finetune.py": ("task-incremental", "no protection, several heads"),
+    "sgd_single_head.py": ("domain-incremental", "no protection, one head"),
+    "sgd_freeze.py": ("task-incremental", "trunk learned on task 0, then only heads"),
+    "joint.py": ("not sequential", "all tasks mixed: upper bound"),
+    "cal_importance_distribution.py": (
+        "task 0 only",
+        "distribution of importance, before and after pruning; ten seeds",
+    ),
+}
+
+
 def default_rows() -> tuple[Row, ...]:
     """Returns a row for every script with its defaults."""
     return tuple(Row(script, f"{script}.py") for script in SHORT)

@@ -340,7 +340,7 @@ def test_prices_of_defects(tmp_path: Path) -> None:
         row("D6, λ 3", "mas.py --lambda 3 --as-released D6", "mas"),
     )
     defects = made_up.table(*rows, name="defects", reference="no defect", tuning=())
-    assert summaries.prices(made_up.filled(tmp_path, defects)) == ""
+    assert summaries.prices(made_up.filled(tmp_path, defects)) is None
     accs = {
         "no defect": (0.9, 0.9),
         "D7": (0.6, 0.64),
@@ -353,11 +353,39 @@ def test_prices_of_defects(tmp_path: Path) -> None:
         strength = float(one.command.split()[2]) if one.group == "mas" else 0.1
         made_up.keep_all(tmp_path / "defects", one.command, accs[one.label], strength=strength)
     text = summaries.prices(made_up.filled(tmp_path, defects))
-    assert text.splitlines()[-4:] == [
+    assert text and text.splitlines()[-4:] == [
         "| D6 | mas +2.00 ± 1.00 |",
         "| D7 | si −28.00 ± 2.00 |",
         "| D8 | si +1.00 (1 diverged) |",
         "| all | si (2 diverged) |",
+    ]
+
+
+def test_list_of_scripts_has_the_median_time_of_runs_with_default_settings(tmp_path: Path) -> None:
+    rows = (
+        row("tuned", "mas.py", flags=""),
+        row("alone", "finetune.py", flags=""),
+        row("other settings", "finetune.py --epochs 1", flags=""),
+    )
+    times = {
+        "mas.py": {100: 10.0, 0: 89.6, 1: 89.8},  # of seed 100 a run for each λ
+        "finetune.py": {0: 390.0, 1: 450.0},
+        "finetune.py --epochs 1": {0: 1.0, 1: 1.0},
+    }
+    described = {"mas.py --lambda 10": ("one head", "MAS"), "finetune.py": ("several", "none")}
+    whole = table(*rows, widen=False)
+    for line, seconds in times.items():
+        assert summaries.scripts(described, [filled(tmp_path, whole)]) is None
+        strengths = (1.0, 10.0, 100.0) if line == "mas.py" else (None,)
+        for strength in strengths:
+            for seed, one in seconds.items():
+                more = {"strength": strength, "flags": "", "seconds": one}
+                keep(tmp_path / "small", line, seed, 0.9, **more)
+    block = summaries.scripts(described, [filled(tmp_path, whole)])
+    assert block and block.splitlines()[1:] == [
+        "| --- | --- | --- | --: |",
+        "| `mas.py --lambda 10` | one head | MAS | 10 s |",
+        "| `finetune.py` | several | none | 7 min |",
     ]
 
 
