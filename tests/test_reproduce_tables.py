@@ -86,7 +86,7 @@ def test_every_row_has_what_it_refers_to(empty: dict[str, Filled]) -> None:
         ("equal-small", 18, 10, (100, 101, 102)),
         ("equal-large", 10, 5, (100,)),
         ("long", 18, 5, (100,)),
-        ("ablation", 11, 10, (100, 101, 102)),
+        ("ablation", 15, 10, (100, 101, 102)),
         ("fisher", 6, 10, (100, 101, 102)),
         ("update", 10, 3, ()),
         ("stability", 6, 5, ()),
@@ -101,14 +101,16 @@ def test_rows_and_seeds(
 ) -> None:
     assert len(BY_NAME[name].rows) == rows
     for found, script, _ in rows_of(empty[name]):
-        wanted = seeds
-        if (name, found.row.group[:8]) == ("ablation", "Settings"):
+        wanted, choosing = seeds, tuning
+        if name == "ablation" and found.row.group != "Equal terms":
             wanted = 5
+        if found.row.group == "Fifty tasks, one head":
+            choosing = (100,)
         if (name, script) == ("release-short", "anpyc_wi_np"):
             wanted = 10
         assert found.seeds == tuple(range(wanted))
-        assert found.tuning_seeds == tuning
-        assert not set(tuning) & set(found.seeds)
+        assert found.tuning_seeds == choosing
+        assert not set(choosing) & set(found.seeds)
 
 
 def test_only_tables_that_say_so_are_not_widened() -> None:
@@ -156,11 +158,11 @@ def test_equal_terms_have_every_method_and_its_first_grid(
             assert getattr(settings, key, value) == value, key
 
 
-def not_usual(filled: Filled) -> dict[str, dict[str, Any]]:
+def not_usual(filled: Filled, flags: str = "--head multi") -> dict[str, dict[str, Any]]:
     """Return by label which settings a row has that its script with the "small" flags has not."""
     found = {}
     for one, script, settings in rows_of(filled):
-        usual = commands.parse(f"{script}.py", f"{SMALL} --head multi").settings
+        usual = commands.parse(f"{script}.py", f"{SMALL} {flags}").settings
         found[one.row.label] = {
             field.name: getattr(settings, field.name)
             for field in dataclasses.fields(usual)
@@ -186,6 +188,14 @@ def test_ablation_changes_one_thing_at_a_time(empty: dict[str, Filled]) -> None:
     first, *others = equal
     assert first.row.label == "no pruning, sum"
     assert all(ablation.reference(found) is first for found in others)
+    long = ablation.groups()["Fifty tasks, one head"]
+    assert not_usual(dataclasses.replace(ablation, rows=long), "--tasks 50 --head single") == {
+        "no pruning, sum": {**grid, "merge": "sum"},
+        "no pruning, max": grid,
+        "no pruning, sum, 11 epochs": {**grid, "merge": "sum", "epochs": 11},
+        "50 %, sum": grid,
+    }
+    assert [ablation.reference(found) for found in long] == [None, *[long[0]] * 3]
     own = ablation.groups()["Settings of anpyc_wi_np.py, λ 3"]
     usual = importlib.import_module("anpyc_wi_np").Settings()
     assert [found.command.settings for found in own] == [
