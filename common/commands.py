@@ -81,7 +81,8 @@ def _flags(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
 class Store:
     """The runs stored in a folder: `FOLDER/<table>/<script>/<id>.json`.
 
-    A run that two tables have in common is stored once, in the folder of either.
+    A run that two tables have in common is stored once, in the folder of either; where it is
+    twice, since two processes made it at the same time, both tables take the same.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -113,7 +114,7 @@ class Store:
         home = self.folder / table / script
         files = _files_of(script, home, command.settings, strength, seed)
         found = self._found.get((script, files.path.name))
-        if found is not None and found != files.path and not files.path.exists():
+        if found is not None and found != files.path:
             files = _files_of(script, found.parent, command.settings, strength, seed)
         if files.path not in self._read:
             result = files.read()

@@ -99,7 +99,8 @@ def differences(filled: tables.Filled) -> list[canvas.Drawing]:
             data[f"{group} (reference: {'; '.join(references)})".lstrip()] = each
     xlabel = f"{column.title} less that of the reference, paired by seed (percentage points)"
     arguments = {"groups": data, "xlabel": xlabel}
-    return [canvas.Drawing("differences", table_plots.differences, filled.table.title, arguments)]
+    drawing = canvas.Drawing("differences", table_plots.differences, filled.table.title, arguments)
+    return [drawing] if data else []
 
 
 def updates(filled: tables.Filled) -> list[canvas.Drawing]:

@@ -145,8 +145,7 @@ def make(
                 shown.look(jobs.running)
                 ended = jobs.ended(_LOOK_SECONDS)
             for part, (status, last) in ended.items():
-                failed += status not in (0, 3)
-                shown.ended(part, status, last)
+                failed += shown.ended(part, status, last)
 
 
 class _Overall:
@@ -200,20 +199,28 @@ class _Overall:
         runs = len(self._known) + len(self._later)
         return "1 run left" if runs == 1 else f"{runs} runs left"
 
-    def ended(self, part: commands.Missing, status: int, last: str) -> None:
-        """Says how a command ended; of one that failed or diverged also which, and why."""
+    def ended(self, part: commands.Missing, status: int, last: str) -> bool:
+        """Says how a command ended; of one that failed or diverged also which, and why.
+
+        Returns:
+            Whether it failed.
+        """
         self.look([part])
+        made = all(part.path(self._store.folder, seed).exists() for seed in part.seeds)
+        if status in (0, 3) and not made:
+            last = "it has left no result"
+        failed = status not in (0, 3) or not made
         strength = "" if part.strength is None else f", λ {results.number(part.strength)}"
         seeds = " ".join(map(str, part.seeds))
         title = f"{part.table}: {part.title}{strength}, seeds {seeds}"
-        reasons = [] if status in (0, 3) else [last]
-        if status == 3:
+        reasons = [last] if failed else []
+        if status == 3 and made:
             stored = [
                 self._store.read(part.table, part.command, part.strength, seed)
                 for seed in part.seeds
             ]
             reasons = [one["diverged"] for one in stored if one and one["status"] == "diverged"]
-        how = {0: "done", 3: "diverged"}.get(status, f"failed with status {status}")
+        how = f"failed with status {status}" if failed else {0: "done", 3: "diverged"}[status]
         left = f"; {self._runs_left()}"
         if self._done and self._left() and not self._console.is_terminal:
             seconds = (time.monotonic() - self._began) * self._left() / self._done
@@ -223,6 +230,7 @@ class _Overall:
             self._say(f"  {part.shell(self._store.folder)}")
         for reason in reasons:
             self._say(f"  {reason}")
+        return failed
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)

@@ -17,7 +17,10 @@ from typing import Any
 from common import canvas, commands, results, tables
 
 PYTHON = ".venv/bin/python"  # as the README has it
-_BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+MADE = "Made by `reproduce_tables.py` from the files in this folder; do not edit."
+_BLOCK = re.compile(
+    r"(<!-- generated: ([^\n]+) -->\n)(?:(?!<!-- generated:).)*?(<!-- end -->)", re.DOTALL
+)
 _CELL = re.compile(r"\{([^{}]+)\}")
 
 
@@ -138,13 +141,19 @@ def note(filled: tables.Filled) -> str:
     """Returns the note of a table, a line a paragraph, its numbers filled in.
 
     "{label: head}" stands for a cell, "{group: label: head}" where the table has groups; of a
-    measure or a difference without (n).
+    measure or a difference without (n). "{label less label}", likewise, stands for the difference
+    of two rows.
     """
-    by_place = {row.row.title: cells(filled, row) for row in filled.rows}
+    by_place = {row.row.title: row for row in filled.rows}
 
     def cell(found: re.Match[str]) -> str:
+        first, less, second = found[1].partition(" less ")
+        if less:
+            column = filled.table.columns[0]
+            difference = tables.difference(by_place[first], by_place[second], column)
+            return plus_minus(difference, column, "+") if difference else "-"
         place, _, head = found[1].rpartition(": ")
-        return by_place[place][head].split(" (")[0]
+        return cells(filled, by_place[place])[head].split(" (")[0]
 
     paragraphs = re.split(r"\n\s*\n", filled.table.note)
     return _CELL.sub(cell, "\n\n".join(" ".join(part.split()) for part in paragraphs))
@@ -195,10 +204,11 @@ def comparison(published: tables.Filled, own: tables.Filled) -> tuple[list[str],
             if pair == (None, None) and lost == (0, 0):
                 continue
             first, second = pair
-            differ = tables.differs(first, second, column) if first and second else None
-            strengths = [
-                _strength(one) if len(one.strengths) == 1 else "-" for one in (theirs, ours)
-            ]
+            if first and second:
+                differ = tables.differs(first, second, column)
+            else:  # one finishes, and the other diverges with every seed, or every λ
+                differ = (first is None) != (second is None)
+            strengths = [_strength(one) for one in (theirs, ours)]
             texts = [shown(estimate, column, n) for estimate, n in zip(pair, lost, strict=True)]
             verdict = {True: "yes", False: "no", None: "-"}[differ]
             rows.append([ours.row.title, *strengths, column.title, *texts, verdict])
@@ -224,7 +234,7 @@ def csv_table(filled: tables.Filled) -> str:
         difference = tables.difference(row, reference, table.columns[0]) if reference else None
         line |= _numbers("difference", difference, "standard error")
         lines.append(line)
-    return _csv(lines)
+    return _csv(lines, list(lines[0]))
 
 
 def _numbers(title: str, found: tables.Estimate | None, spread: str = "std") -> dict[str, Any]:
@@ -262,27 +272,33 @@ def csv_runs(filled: Iterable[tables.Filled]) -> str:
                     "file": result["file"],
                 }
             )
-    return _csv(lines)
+    return _csv(lines, _RUN)
 
 
 _LEGEND = f"""\
 * Cells: percent, mean ± sample standard deviation over the seeds (number of seeds). Bands and error
-  bars in figures are that deviation. Diverged runs are counted, and have no part in the mean.
+  bars in figures are that deviation, but in figures of differences the standard error. Diverged
+  runs are counted, and have no part in the mean.
 * λ: where a row's commands say "choose λ", it was chosen by validation accuracy, with seeds that
   are not in the table (but for D12 in `defects`); "edge": the best λ is still the last of its grid.
 * Epochs in all: of all tasks and pruning rounds; an epoch of joint training counts once a task.
 * Difference: of the first measure to the reference row, mean ± standard error over the seeds that
-  finished in both.
-* Noise: up to {tables.NOISE_ERRORS:g} standard errors of a difference, and of accuracies always
-  up to {tables.NOISE_POINTS:g} points.
+  finished in both, paired by seed; "SE apart", to other people's results, not paired.
+* Noise: up to {tables.NOISE_ERRORS:g} standard errors of a difference (in a paired t test p = 0.03
+  with ten seeds, 0.07 with five, 0.13 with three), and of percentages always up to
+  {tables.NOISE_POINTS:g} points.
 * [What the measures mean](../docs/method.md#metrics). The same as CSV files: [tables/](tables).
 """
 _METRICS = ("ACC", "F", "BWT", "F_max", "LA", "min_ACC", "WC_ACC")
+_RUN = (
+    *("table", "group", "row", "use", "script", "settings", "lambda", "seed", "status"),
+    *(*_METRICS, "validation_ACC", "seconds", "file"),
+)
 
 
-def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
+def _csv(lines: Sequence[Mapping[str, Any]], heads: Sequence[str]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]) if lines else [], lineterminator="\n")
+    writer = csv.DictWriter(text, heads, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return text.getvalue()
@@ -301,7 +317,7 @@ def document(
     open_ = [name for name, one in filled.items() if not one.complete]
     parts = [
         "# Results\n",
-        "Made by `reproduce_tables.py` from the files in this folder; do not edit.\n",
+        f"{MADE}\n",
         f"```bash\n{PYTHON} reproduce_tables.py --results-dir mine   # compute all, and compare\n"
         f"{PYTHON} reproduce_tables.py fisher --results-dir mine   # one table\n```\n",
         _made(done),
@@ -391,7 +407,7 @@ def with_blocks(
         more: further texts, by name; None for a block that stays as it is.
 
     Raises:
-        ResultError: there is no such table or text.
+        ResultError: there is no such table or text, or a block has no end.
     """
     bodies = {name: body(one) if one.complete else None for name, one in filled.items()}
     blocks = {**(more or {}), **bodies}
@@ -403,7 +419,10 @@ def with_blocks(
         text = blocks[name]
         return found[0] if text is None else f"{found[1]}{text}{found[3]}"
 
-    return _BLOCK.sub(block, path.read_bytes().decode())
+    page = path.read_bytes().decode()
+    if len(_BLOCK.findall(page)) != page.count("<!-- generated:"):
+        raise results.ResultError(f"{path}: a generated block has no end, or is not marked as such")
+    return _BLOCK.sub(block, page)
 
 
 def write(files: Mapping[Path, str], drawn: Mapping[Path, canvas.Drawing]) -> None:
@@ -449,4 +468,6 @@ def check(
         elif not drawing.is_in(path):
             wrong.append(f"{path} does not show what the results give")
     found = (*folder.glob("tables/*.csv"), *folder.glob("figures/*.png"))
-    return wrong + [f"{path} is of no table" for path in found if path not in {*files, *drawn}]
+    return wrong + [
+        f"{path} is of no complete table" for path in found if path not in {*files, *drawn}
+    ]

@@ -52,7 +52,7 @@ def parse(
     )
     parser.add_argument(
         "--results-dir",
-        type=Path,
+        type=_folder,
         default=publication.folder,
         metavar="DIR",
         help="compute in this folder, and show its values beside the published ones [results]",
@@ -60,7 +60,7 @@ def parse(
     parser.add_argument(
         "--jobs",
         type=int,
-        default=os.cpu_count() or 1,
+        default=_cores(),
         metavar="N",
         help="commands at once, of one thread each [one a core]",
     )
@@ -94,6 +94,20 @@ def parse(
     return given
 
 
+def _folder(text: str) -> Path:
+    """Returns the folder of that name; an empty name, as of an unset variable, is refused."""
+    if not text:
+        raise argparse.ArgumentTypeError("a name is needed")
+    return Path(text)
+
+
+def _cores() -> int:
+    """Returns how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def run(publication: Publication, given: argparse.Namespace) -> int:
     """Does what the command line asks for, and returns the exit status.
 
@@ -116,6 +130,7 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
     if given.csv:
         text = publish.csv_runs(tables.fill(publication.all_tables, given.tables, store).values())
         given.csv.write_text(text, encoding="utf-8")
+        display.say(f"{given.csv}: {len(text.splitlines()) - 1} runs")
         return 0
     published = None
     if folder != publication.folder.resolve():
@@ -123,6 +138,9 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
     failed = 0
     if not given.check:
         experiment.writable(folder, "--results-dir")
+        page = folder / "README.md"
+        if page.exists() and publish.MADE not in page.read_text(encoding="utf-8", errors="replace"):
+            raise options.UsageError(f"{page} would be replaced: take another --results-dir")
         failed = jobs.make(publication.all_tables, given.tables, store, given.jobs)
     filled = tables.fill(publication.all_tables, every, store)
     files = publish.texts(folder, filled, published)
@@ -136,6 +154,9 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
         return 1 if wrong else 0
     publish.write(files, drawn)
     _say_what_came_out({name: filled[name] for name in given.tables}, published, display)
+    others = [name for name in every if not (name in given.tables or filled[name].complete)]
+    if others and published is None:
+        display.say(f"not complete either, and not shown: {', '.join(others)}")
     display.say(f"see {folder / 'README.md'}")
     if failed:
         display.say(f"{failed} commands failed; the same command tries them again")

@@ -87,7 +87,7 @@ class Row:
         by_test: choose λ by test accuracy.
         strength_of: table, group and label of the row whose chosen λ this row takes.
         estimates: of a row without command, by title of the column.
-        lost: of a row without command, how many runs diverged.
+        lost: of a row without command, how many runs diverged, likewise.
     """
 
     label: str
@@ -100,7 +100,7 @@ class Row:
     by_test: bool = False
     strength_of: tuple[str, str, str] | None = None
     estimates: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
-    lost: int = 0
+    lost: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -223,7 +223,7 @@ class FilledRow:
     def diverged(self, column: Column) -> int:
         """Returns how many of a column's runs diverged."""
         if self.command is None:
-            return self.row.lost if column.title in self.row.estimates else 0
+            return self.row.lost.get(column.title, 0)
         return sum(
             result["status"] == "diverged" and column.strength in (None, result["lambda"])
             for result in self.runs
@@ -341,9 +341,9 @@ def _fill_row(table: Table, row: Row, store: commands.Store, chosen: FilledRow |
             best = report.choose_strength(in_order, row.by_test)
             strengths = () if best is None else (best,)
             result.edge = best is not None and report.at_end(best, result.grid)
-            if not table.widen or not result.edge or widenings == WIDENINGS:
+            if not table.widen or not (result.edge or best is None) or widenings == WIDENINGS:
                 break
-            more = beyond(result.grid, up=best == result.grid[-1])
+            more = beyond(result.grid, up=best == result.grid[-1])  # down where all diverged
     result.strengths = tuple(strengths)
     result.runs = tuple(look(result.strengths, seeds))
     return result

@@ -160,8 +160,8 @@ def test_run_that_ends_between_two_looks_is_counted_once(
         keep(results / "small", "finetune.py", 0, 0.9)
         plan()
         keep(results / "small", "finetune.py", 1, 0.9)
-        shown.ended(part, 0, "")
-    assert "done; 1 run left" in capsys.readouterr().out
+        assert shown.ended(part, 1, "boom")
+    assert "failed with status 1; 1 run left" in capsys.readouterr().out
 
 
 # What fails
@@ -205,6 +205,16 @@ def test_diverged_run_is_no_failure(
     assert "small: bad, seeds 0: diverged" in out
     assert "\n  finetune: diverged\n" in out  # what the result says
     assert "small: good, seeds 0: done" in out and "failed" not in out
+
+
+def test_command_that_leaves_no_result_has_failed(
+    stand_ins: StandIns, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_ins(finetune="nothing")
+    assert make(results, table(row("bad", "finetune.py", seeds=(0,)))) == 1
+    out = capsys.readouterr().out
+    assert "small: bad, seeds 0: failed with status 0" in out
+    assert "\n  it has left no result\n" in out
 
 
 def test_damaged_file_ends_it_before_anything_is_made(stand_ins: StandIns, results: Path) -> None:

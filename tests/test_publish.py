@@ -147,7 +147,8 @@ def test_row_of_which_every_λ_diverged_says_so(tmp_path: Path) -> None:
     for strength in (1, 3, 10):
         keep(tmp_path / "small", EWC, 100, None, strength)
     keep_all(tmp_path / "small", "mas.py", ACCURACIES, strength=3.0)
-    found = filled(tmp_path, table(row("ewc", EWC), row("mas", "mas.py --lambda 3")))
+    rows = row("ewc", EWC), row("mas", "mas.py --lambda 3")
+    found = filled(tmp_path, table(*rows, widen=False))
     assert found.complete
     assert (cells(found, 0)["λ"], cells(found, 0)["ACC"]) == ("every one diverged", "-")
     assert cells(found, 1)["λ"] == "3"
@@ -257,6 +258,8 @@ def test_note_shows_cells(tuned: Filled) -> None:
     joint = publish.plus_minus(Estimate.of(ACCURACIES), ACC)
     assert noted(tuned, text) == f"λ 10: 80.00, +30.00; {joint} %."
     assert noted(tuned, "nothing") == "nothing"
+    assert noted(tuned, "{Some: ewc less Some: finetune}") == "+30.00"
+    assert noted(tuned, "{Others: joint less Some: finetune}") == "+33.73 ± 3.39"
 
 
 @pytest.mark.parametrize("label", ["20 %, sum", "D12: by test accuracy"])
@@ -367,10 +370,38 @@ def test_comparison_shows_both_and_whether_they_differ(tmp_path: Path) -> None:
     assert near[-3:] == ["85.00 ± 7.07 (2)", "85.00 ± 7.07 (2)", "no"]
     assert far_[-3:] == ["50.50 ± 0.71 (2)", "70.50 ± 0.71 (2)", "yes"]
     assert found["Some: far", "F"][-1] == "no"
-    assert found["lost", "ACC"][-3:] == ["85.00 ± 7.07 (2)", "2 diverged", "-"]
+    assert found["lost", "ACC"][-3:] == ["85.00 ± 7.07 (2)", "2 diverged", "yes"]
     assert found["one", "ACC"][-3:] == ["50.00 (1)", "70.00 (1)", "-"]
     assert found["ewc", "ACC"][1:3] == ["1 (edge)", "3"]
     assert near[1:3] == ["-", "-"]
+
+
+def test_comparison_with_nothing_that_finished(tmp_path: Path) -> None:
+    whole = table(row("lost", "finetune.py"), row("ewc", EWC), columns=(ACC,), widen=False)
+    for folder in ("published", "own"):
+        keep_all(tmp_path / folder / "small", "finetune.py", (None, None))
+    keep_all(tmp_path / "published" / "small", EWC, (0.8, 0.9), strength=1.0)
+    for strength in (1, 3, 10):
+        keep(tmp_path / "published" / "small", EWC, 100, 0.9 - strength / 100, strength)
+        keep(tmp_path / "own" / "small", EWC, 100, None, strength)
+    _, (lost, ewc) = publish.comparison(
+        *(filled(tmp_path / folder, whole) for folder in ("published", "own"))
+    )
+    assert lost[-3:] == ["2 diverged", "2 diverged", "no"]
+    assert ewc[1:3] == ["1 (edge)", "every one diverged"]
+    assert ewc[-3:] == ["85.00 ± 7.07 (2)", "-", "yes"]
+
+
+def test_comparison_measures_the_noise_in_units_of_the_column(tmp_path: Path) -> None:
+    for folder, shift in (("published", 0.0), ("own", 0.3)):
+        for seed, value in enumerate((0.51, 0.53)):
+            keep(tmp_path / folder / "small", "finetune.py", seed, 0.5, seconds=value + shift)
+    seconds = Column("seconds", lambda result, _: result["seconds"], scale=1.0)
+    whole = table(row("", "finetune.py"), columns=(seconds,))
+    _, (line,) = publish.comparison(
+        *(filled(tmp_path / folder, whole) for folder in ("published", "own"))
+    )
+    assert line[-3:] == ["0.52 ± 0.01 (2)", "0.82 ± 0.01 (2)", "yes"]  # 0.5 points is of percent
 
 
 # Documents
@@ -476,6 +507,22 @@ def test_block_may_be_another_text(tmp_path: Path, page: Path) -> None:
     assert text == BLOCKS.replace("| old |\n", "a text\n")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<!-- end --> behind", "behind"),
+        ("generated: small -->\n", "generated: small -->\r\n"),
+        ("generated: small", "generated:small"),
+    ],
+)
+def test_block_that_is_not_closed_or_marked_is_refused(
+    tmp_path: Path, page: Path, old: str, new: str
+) -> None:
+    page.write_bytes(BLOCKS.replace(old, new).encode())
+    with pytest.raises(ResultError, match="a generated block has no end"):
+        publish.with_blocks(page, of_two_tables(tmp_path))
+
+
 def test_block_of_no_table_is_refused(page: Path) -> None:
     with pytest.raises(ResultError, match="there is no table small"):
         publish.with_blocks(page, {})
@@ -534,7 +581,7 @@ def test_check_names_every_file_that_is_wrong(made: Made) -> None:
     drawn[one] = dataclasses.replace(drawn[one], arguments={"data": [2]})
     two.unlink()
     write_dot(folder / "figures" / "gone.png")
-    left = [f"{path} is of no table" for path in folder.rglob("gone.*")]
+    left = [f"{path} is of no complete table" for path in folder.rglob("gone.*")]
     expected = [
         f"{folder / 'README.md'} is not what the results give",
         f"{folder / 'tables' / 'small.csv'} is missing",
@@ -778,6 +825,13 @@ def test_group_without_a_finished_run_has_no_figure(tmp_path: Path, name: str) -
     assert [one.name for one in found] == [f"{name}-one-only"]
     assert all(part in found[0].title.lower() for part in ("a small table", "one & only"))
     assert drawings.strengths(filled(tmp_path, table(*rows))) == []
+
+
+def test_reference_without_a_finished_run_has_no_differences(tmp_path: Path) -> None:
+    keep_all(tmp_path / "small", "finetune.py", (0.5, 0.6))
+    keep_all(tmp_path / "small", "sgd_freeze.py", (None, None))
+    rows = (row("finetune", "finetune.py"), row("lost", "sgd_freeze.py"))
+    assert drawings.differences(filled(tmp_path, table(*rows, reference="lost"))) == []
 
 
 def test_group_of_joint_training_alone_has_no_curves(tmp_path: Path) -> None:

@@ -248,6 +248,17 @@ def test_widened_grid_with_its_best_inside_has_no_edge(
     assert not found.edge
 
 
+def test_grid_is_widened_down_where_every_strength_diverged(tmp_path: Path) -> None:
+    for strength in (1, 3, 10):
+        keep(tmp_path / "small", EWC, 100, None, strength)
+    found = choice(tmp_path, 100)
+    assert asks_for(found) == [(0.1, (100,)), (0.3, (100,))]
+    keep(tmp_path / "small", EWC, 100, 0.8, 0.1)
+    keep(tmp_path / "small", EWC, 100, 0.9, 0.3)
+    found = choice(tmp_path, 100)
+    assert (found.grid, found.strengths, found.edge) == ((0.1, 0.3, 1, 3, 10), (0.3,), False)
+
+
 def test_grid_cannot_be_widened_below_0(tmp_path: Path) -> None:
     found, _ = tune(tmp_path, 0, line="ewc.py --lambda 1 3 10")
     assert found.grid[0] > 0
@@ -265,7 +276,9 @@ def follows() -> tuple[Table, Table]:
     """Return a table that chooses λ, and one that takes it."""
     other = row("ewc", f"{EWC} --evaluate-every 1", strength_of=("small", "a group", "ewc"))
     return (
-        table(row("ewc", EWC, "a group"), row("mas", "mas.py --lambda 1 3 10", "a group")),
+        table(
+            row("ewc", EWC, "a group"), row("mas", "mas.py --lambda 1 3 10", "a group"), widen=False
+        ),
         table(other, row("finetune", "finetune.py"), name="second"),
     )
 
@@ -342,8 +355,8 @@ def test_row_has_its_own_seeds(tmp_path: Path) -> None:
 
 def test_row_of_other_peoples_figures_needs_no_run(tmp_path: Path) -> None:
     estimates = {"ACC": Estimate(0.9, 0.1, 3)}
-    found = filled(tmp_path, table(Row("theirs", estimates=estimates, lost=2)))
-    assert found.rows[0].diverged(ACC) == 2
+    found = filled(tmp_path, table(Row("theirs", estimates=estimates, lost={"ACC": 2})))
+    assert [found.rows[0].diverged(one) for one in (ACC, metric("F"))] == [2, 0]
     assert found.complete and found.rows[0].estimate(ACC) == estimates["ACC"]
     assert found.rows[0].estimate(metric("F")) is None
     assert found.rows[0].epochs is None
@@ -384,6 +397,14 @@ def test_run_is_found_in_the_folder_of_another_table(tmp_path: Path) -> None:
     assert missing(filled(tmp_path, table(row("sgd_freeze", "sgd_freeze.py")))) == [
         ("small", None, (0, 1))
     ]
+
+
+def test_run_that_two_tables_have_made_is_the_same_in_both(tmp_path: Path) -> None:
+    both = [table(row("finetune", "finetune.py"), name=name) for name in ("small", "second")]
+    keep_all(tmp_path / "small", "finetune.py", (0.8, 0.9))
+    keep_all(tmp_path / "second", "finetune.py", (0.7, 0.6))
+    found = tables.fill(both, ["small", "second"], commands.Store(tmp_path)).values()
+    assert [one.rows[0].values(ACC) for one in found] == [pytest.approx({0: 0.8, 1: 0.9})] * 2
 
 
 def test_run_that_is_made_for_one_table_is_found_by_the_others_at_once(tmp_path: Path) -> None:
