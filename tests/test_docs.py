@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 import re
 import shlex
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,15 +146,24 @@ def percent(values: list[float]) -> str:
 
 
 def test_headline() -> None:
-    columns = rows("README.md", "<!-- generated: headline -->")
-    by_method = {name: cells for name, *cells in columns}
-    script, strength = "mas", 10
-    found = stored(f"equal-small/{script}/lambda{strength}_seed?-*.json")
-    of_heads: dict[str, list[float]] = defaultdict(list)
-    for result in found:
-        of_heads[result["settings"]["head"]].append(result["metrics"]["ACC"])
-    several, one = (f"{percent(of_heads[head])} (10)" for head in ("multi", "single"))
-    assert by_method["MAS"][:2] == [several, one]
+    columns: list[dict[str, str]] = []  # script -> cell
+    for name in ("equal-small", "long"):
+        with (ROOT / "results" / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        for group in ("Several heads", "One head"):
+            of_group = [line for line in lines if line["group"] == group]
+            columns.append(
+                {
+                    line["row"]: f"{100 * float(line['ACC']):.2f} ± "
+                    f"{100 * float(line['ACC std']):.2f} ({line['ACC n']})"
+                    for line in of_group
+                }
+            )
+    for name, *cells in rows("README.md", "<!-- generated: headline -->"):
+        words = re.findall(r"`(.+?)`", name) or [name.split()[0].lower()]
+        labels = [word.replace(" --gamma 1", ", online") for word in words]
+        for cell, column in zip(cells, columns, strict=True):
+            assert cell == next((column[one] for one in labels if one in column), "-"), name
 
 
 def test_results_with_default_settings() -> None:

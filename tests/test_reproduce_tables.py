@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 import reproduce_tables
-from common import canvas, commands, distribution, drawings, options, summaries, tables
+from common import canvas, commands, distribution, drawings, metrics, options, summaries, tables
 from common.tables import ACC, Filled, FilledRow, Row
 from published.equal_terms import SMALL
 from published.release import FIRST_TASK, RELEASE, SHORT
@@ -83,9 +84,9 @@ def test_every_row_has_what_it_refers_to(empty: dict[str, Filled]) -> None:
 @pytest.mark.parametrize(
     ("name", "rows", "seeds", "tuning"),
     [
-        ("equal-small", 18, 10, (100, 101, 102)),
-        ("equal-large", 10, 5, (100,)),
-        ("long", 18, 5, (100,)),
+        ("equal-small", 20, 10, (100, 101, 102)),
+        ("equal-large", 11, 5, (100,)),
+        ("long", 20, 5, (100,)),
         ("ablation", 15, 10, (100, 101, 102)),
         ("fisher", 6, 10, (100, 101, 102)),
         ("update", 10, 3, ()),
@@ -128,7 +129,10 @@ def test_equal_terms_have_every_method_and_its_first_grid(
     assert list(groups) == list(heads)
     for group, rows in groups.items():
         scripts = [found.command.script for found in rows]
-        assert sorted(scripts) == sorted([*heads[group], "anpyc_wo_np"])
+        assert sorted(scripts) == sorted([*heads[group], "anpyc_wo_np", "ewc"])
+        of_each, online = (found for found in rows if found.command.script == "ewc")
+        assert (of_each.row.label, online.row.label) == ("ewc", "ewc, online")
+        assert online.command.settings == dataclasses.replace(of_each.command.settings, gamma=1)
         first, second = (found for found in rows if found.command.script == "anpyc_wo_np")
         assert (first.row.label, second.row.label) == (
             "anpyc_wo_np",
@@ -242,7 +246,16 @@ def test_stability_reads_the_rows_of_equal_small(empty: dict[str, Filled]) -> No
         theirs = commands.parse(of.command, of.flags).settings
         assert settings == dataclasses.replace(theirs, **expected)
     titles = [column.title for column in BY_NAME["stability"].columns]
-    assert titles == ["ACC", "min-ACC", "WC-ACC", "F"]
+    assert titles == ["ACC", "min-ACC", "WC-ACC", "gap", "F"]
+
+
+def test_gap_is_of_the_tasks_that_min_ACC_is_of() -> None:
+    (gap,) = (column for column in BY_NAME["stability"].columns if column.title == "gap")
+    accuracy = [[0.9], [0.8, 0.9], [0.7, 0.6, 0.1]]
+    trace = [{"task": 2, "accuracy": [0.4, 0.8, 0.3]}]
+    least = metrics.minimum_accuracy(accuracy, trace)
+    result = {"accuracy": accuracy, "metrics": {"min_ACC": least}}
+    assert gap.value(result, "") == pytest.approx((0.7 - 0.4) / 2 + (0.6 - 0.6) / 2)
 
 
 def test_released_settings_are_the_defaults(empty: dict[str, Filled]) -> None:
@@ -335,6 +348,23 @@ def test_importance_has_the_authors_values(empty: dict[str, Filled]) -> None:
     # All three measures come from the same ten runs.
     missing = tables.missing_runs({"importance": empty["importance"]})
     assert [len(one.seeds) for one in missing] == [10, 10]
+
+
+def test_figures_of_importance_are_of_the_runs_that_finished(tmp_path: Path) -> None:
+    home = tmp_path / "importance" / "cal_importance_distribution"
+    shutil.copytree(options.ROOT / "results" / "importance", home.parent)
+    for path in home.glob("seed3*.json"):
+        result = json.loads(path.read_text())
+        path.write_text(json.dumps({**result, "status": "diverged", "importance": {"before": {}}}))
+
+    def found() -> Filled:
+        return tables.fill(TABLES, ["importance"], commands.Store(tmp_path))["importance"]
+
+    titles = {one.title for one in BY_NAME["importance"].drawings[0](found())}
+    assert titles and all("9 seeds" in title for title in titles)
+    for path in home.glob("*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "status": "diverged"}))
+    assert BY_NAME["importance"].drawings[0](found()) == []
 
 
 def test_prices_of_defects(tmp_path: Path) -> None:
@@ -578,6 +608,9 @@ def test_list_ends_well_when_nobody_reads_on(tmp_path: Path) -> None:
         ("--csv", "--csv"),
         ("--csv nowhere/runs.csv", "nowhere/runs.csv"),
         ("--results-dir file/mine", "file/mine"),
+        ("--results-dir=", "--results-dir"),
+        ("second --check", "--check"),
+        ("--results-dir foreign", "foreign/README.md"),
     ],
 )
 def test_bad_command_line_is_one_line(
@@ -590,6 +623,8 @@ def test_bad_command_line_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "README.md").write_text("Not ours.")
     assert_refused(call(*line.split()), part)
     assert not published.exists()
 
@@ -617,6 +652,9 @@ def test_csv_has_a_line_for_every_stored_run(published: Path, tmp_path: Path, ca
     assert {line["table"] for line in lines} == {"small", "second"}
     assert call("second", "--csv", path).status == 0
     assert path.read_text().count("\n") == 3
+    heads = path.read_text().splitlines()[0]
+    assert call("--results-dir", tmp_path / "nowhere", "--csv", path).out.endswith(": 0 runs\n")
+    assert path.read_text() == f"{heads}\n"
     assert not (published / "README.md").exists()
 
 
@@ -695,6 +733,16 @@ def test_results_of_other_sources_are_told(published: Path, call: Call) -> None:
     ended = call("second")
     assert ended.status == 0
     assert "2 stored results of other sources of their script; they stay valid" in ended.out
+    assert "not complete" not in ended.out
+
+
+def test_another_table_that_is_not_complete_is_told(published: Path, call: Call) -> None:
+    complete(published)
+    next(published.glob("small/ewc/*.json")).unlink()
+    assert "not complete either, and not shown: small\n" in call("second").out
+    own = published.parent / "own"
+    shutil.copytree(published / "second", own / "second")
+    assert "not complete either" not in call("second", "--results-dir", own).out
 
 
 def test_failed_command_is_told_and_the_rest_is_published(
@@ -704,6 +752,7 @@ def test_failed_command_is_told_and_the_rest_is_published(
     ended = call("--jobs", 2)
     assert ended.status == 1
     assert "2 commands failed" in ended.out and "small: not complete" in ended.out
+    assert "not complete either" not in ended.out
     assert "Not complete yet: small." in (published / "README.md").read_text()
     assert [path.name for path in (published / "tables").iterdir()] == ["second.csv"]
     assert "<!-- generated: small -->\n<!-- end -->\n" in (tmp_path / "page.md").read_text()
