@@ -131,7 +131,7 @@ def test_difference_has_a_sign() -> None:
 def test_rows_say_their_λ_and_their_difference(tuned: Filled) -> None:
     finetune, ewc, joint = (cells(tuned, number) for number in range(3))
     assert (finetune["λ"], ewc["λ"], joint["λ"]) == ("-", "10 (edge)", "-")
-    assert joint["difference"] == "-"
+    assert (finetune["difference"], joint["difference"]) == ("reference", "-")
     assert ewc["difference"] == "+30.00 (1)"
     assert ewc["ACC"] == "80.00 (1; 1 diverged)"
     assert finetune["F"] == "40.00 ± 0.00 (2)"
@@ -226,10 +226,12 @@ def test_commands_show_the_widened_grid(tmp_path: Path) -> None:
 def test_choice_by_the_seeds_of_the_table_needs_one_command(tmp_path: Path) -> None:
     for strength, acc in {1: 0.1, 3: 0.2, 10: 0.1}.items():
         keep(tmp_path / "small", EWC, 0, acc, strength)
-    found = filled(tmp_path, table(row("ewc", EWC), seeds=(0,), tuning=(0,)))
-    assert found.complete
-    assert [line.startswith("#") for line in command_lines(found)] == [True, False]
-    assert command_lines(found)[1].endswith("--lambda 1 3 10 --seeds 0")
+    for by_test, title in ((False, "# ewc: choose λ"), (True, "# ewc: choose λ by test accuracy")):
+        only = row("ewc", EWC, by_test=by_test)
+        found = filled(tmp_path, table(only, seeds=(0,), tuning=(0,)))
+        assert found.complete
+        assert command_lines(found)[0] == title and len(command_lines(found)) == 2
+        assert command_lines(found)[1].endswith("--lambda 1 3 10 --seeds 0")
 
 
 def test_command_with_the_λ_of_another_row_says_whose(tmp_path: Path) -> None:

@@ -333,6 +333,12 @@ def test_run_of_two_rows_is_missing_once(tmp_path: Path) -> None:
     ]
 
 
+def test_run_that_two_rows_wait_for_is_counted_once(tmp_path: Path) -> None:
+    found = filled(tmp_path, table(row("one", EWC), row("other", EWC), row("third", "finetune.py")))
+    waits = tables.waiting_runs({"small": found})
+    assert [command.script for command in waits] == ["ewc", "ewc"]  # of the seeds 0 and 1
+
+
 def test_run_of_other_settings_is_another_run(tmp_path: Path) -> None:
     found = table(
         row("one", "finetune.py"), row("two", "finetune.py --epochs 3"), row("three", "joint.py")
