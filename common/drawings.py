@@ -152,8 +152,7 @@ def _finished(
     rows: Sequence[tables.FilledRow],
 ) -> list[tuple[tables.FilledRow, list[results.Result]]]:
     """Returns the rows of which a run finished, with those that did."""
-    found = [(row, [one for one in row.runs if one["status"] == "finished"]) for row in rows]
-    return [(row, finished) for row, finished in found if finished]
+    return [(row, row.finished) for row in rows if row.finished]
 
 
 def _label(row: tables.FilledRow, column: tables.Column) -> str:

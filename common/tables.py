@@ -203,13 +203,17 @@ class FilledRow:
         again = settings.retrain_epochs * rounds if rounds else 0
         return float(settings.tasks * settings.epochs + again)
 
+    @property
+    def finished(self) -> list[Result]:
+        """Results in the table of the runs that did not diverge."""
+        return [result for result in self.runs if result["status"] == "finished"]
+
     def values(self, column: Column) -> dict[int, float]:
         """Returns a column's number of every run that finished, by seed."""
         return {
             result["seed"]: value
-            for result in self.runs
-            if result["status"] == "finished"
-            and column.strength in (None, result["lambda"])
+            for result in self.finished
+            if column.strength in (None, result["lambda"])
             and (value := column.value(result, self.row.group)) is not None
         }
 

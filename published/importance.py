@@ -45,7 +45,7 @@ def importance_drawings(filled: tables.Filled) -> list[canvas.Drawing]:
         ("as released", ("density", "kurtosis", "skewness")),
         ("default", ("histogram", "histogram_EWC", "histogram_MAS", "histogram_ANPyC", "path")),
     ):
-        runs = [one for one in filled.row("ANPyC", label).runs if one["status"] == "finished"]
+        runs = filled.row("ANPyC", label).finished
         for drawing in distribution.drawings(runs, distribution.authors()) if runs else []:
             if drawing.name in names:
                 name = f"{label.replace(' ', '-')}-{drawing.name}"
