@@ -207,20 +207,22 @@ class _Overall:
         """
         self.look([part])
         made = all(part.path(self._store.folder, seed).exists() for seed in part.seeds)
-        if status in (0, 3) and not made:
-            last = "it has left no result"
         failed = status not in (0, 3) or not made
         strength = "" if part.strength is None else f", λ {results.number(part.strength)}"
         seeds = " ".join(map(str, part.seeds))
         title = f"{part.table}: {part.title}{strength}, seeds {seeds}"
-        reasons = [last] if failed else []
-        if status == 3 and made:
+        if failed:
+            how = f"failed with status {status}"
+            reasons = ["it has left no result" if status in (0, 3) else last]
+        elif status == 0:
+            how, reasons = "done", []
+        else:
             stored = [
                 self._store.read(part.table, part.command, part.strength, seed)
                 for seed in part.seeds
             ]
+            how = "diverged"
             reasons = [one["diverged"] for one in stored if one and one["status"] == "diverged"]
-        how = f"failed with status {status}" if failed else {0: "done", 3: "diverged"}[status]
         left = f"; {self._runs_left()}"
         if self._done and self._left() and not self._console.is_terminal:
             seconds = (time.monotonic() - self._began) * self._left() / self._done
@@ -233,7 +235,7 @@ class _Overall:
         return failed
 
     def _say(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(text)
 
 
 def _end_with_parent() -> None:

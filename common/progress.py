@@ -247,7 +247,7 @@ class Console(rich.console.Console):
 
     def __init__(self, width: int | None = None) -> None:
         """Prints to standard output, in lines of any length; tables `width` wide."""
-        super().__init__(highlight=False, emoji=False, soft_wrap=True, width=width)
+        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
 
     def on_broken_pipe(self) -> None:
         """Prints nothing from now on."""
@@ -295,7 +295,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Prints a line."""
-        self._console.print(text, markup=False)
+        self._console.print(text)
 
     def begin(self, total: int, done: int) -> None:
         """Takes the number of steps in all, and of those that an earlier part has done."""

@@ -87,6 +87,9 @@ def released_at_full_length() -> dict[str, Estimate]:
     return {FIRST_TASK.title: released_estimate(first), **released_shares("full")}
 
 
+AT_FULL_LENGTH = released_at_full_length()
+
+
 def released_on_short_protocol() -> dict[str, Estimate]:
     """Returns the release's estimates on the short protocol, by column title."""
     first = RELEASE["anpyc_wi_np"]["short"]["accuracy on task 0"]
@@ -197,10 +200,8 @@ RELEASE_PRUNING = Table(
         Row(
             "release",
             group="Full length",
-            estimates=released_at_full_length(),
-            lost=dict.fromkeys(
-                released_at_full_length(), len(RELEASE["anpyc_wi_np"]["full"]["diverged"])
-            ),
+            estimates=AT_FULL_LENGTH,
+            lost=dict.fromkeys(AT_FULL_LENGTH, len(RELEASE["anpyc_wi_np"]["full"]["diverged"])),
         ),
         Row("here", "anpyc_wi_np.py --as-released", "Full length", reference="release"),
     ),

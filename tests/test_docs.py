@@ -146,7 +146,7 @@ def percent(values: list[float]) -> str:
 
 
 def test_headline() -> None:
-    columns: list[dict[str, str]] = []  # script -> cell
+    columns: list[dict[str, str]] = []  # label of a row -> its cell
     for name in ("equal-small", "long"):
         with (ROOT / "results" / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
             lines = list(csv.DictReader(file))
