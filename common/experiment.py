@@ -222,6 +222,8 @@ def _silent_libraries() -> Iterator[None]:
 def set_up_device(wanted: str) -> str:
     """Makes TensorFlow use a device from now on, and returns its name.
 
+    On a GPU its kernels are deterministic, and products are of float32, not of TensorFloat-32.
+
     Args:
         wanted: "cpu", "gpu" or "auto" (a GPU if there is one).
 
@@ -239,6 +241,7 @@ def set_up_device(wanted: str) -> str:
     tf.config.set_visible_devices(gpus[:1], "GPU")
     tf.config.experimental.set_memory_growth(gpus[0], True)
     tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from common import importance, training
+from common import experiment, importance, training
 from tests import runs
 from tests.conftest import ROOT
 
@@ -94,3 +94,19 @@ def test_an_operation_without_a_gpu_kernel_is_noticed() -> None:
 
     with pytest.raises(ValueError, match="AsString"):
         program.experimental_get_compiler_ir(tf.constant(1.0))(stage="hlo", platform_name="GPU")
+
+
+def test_a_gpu_computes_reproducibly_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, asked = tf.config, []
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind: ["first", "second"])
+    monkeypatch.setattr(config, "set_visible_devices", lambda gpus, kind: asked.append(gpus))
+    for name in ("set_memory_growth", "enable_tensor_float_32_execution"):
+        monkeypatch.setattr(config.experimental, name, lambda *given: asked.append(given))
+    monkeypatch.setattr(
+        config.experimental, "enable_op_determinism", lambda: asked.append("deterministic")
+    )
+    monkeypatch.setattr(
+        config.experimental, "get_device_details", lambda gpu: {"device_name": f"the {gpu}"}
+    )
+    assert experiment.set_up_device("auto") == "the first"
+    assert asked == [["first"], ("first", True), "deterministic", (False,)]
