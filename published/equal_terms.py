@@ -331,6 +331,21 @@ EQUAL_LARGE = Table(
     tuning=(100,),
     reference="anpyc_wo_np",
     drawings=SEQUENCE,
+    note="""
+        A large network with dropout forgets little: without protection it ends {Several heads:
+        finetune less Several heads: joint} points from joint training (± the standard error), and
+        all penalties end within a point of each other. ANPyC with pruning ends highest, {Several
+        heads: anpyc_wi_np: difference} from `anpyc_wo_np`, with half as many epochs again, most
+        of them on the first tasks; {Several heads: anpyc_wo_np, 15 epochs: difference} come with
+        those epochs and without pruning. What lies between the two, {Several heads: anpyc_wi_np
+        less Several heads: anpyc_wo_np, 15 epochs}, is within the noise, and `anpyc_wi_np` also
+        sums the importances of the tasks. With the same ten epochs the other penalties end above
+        `anpyc_wo_np`, each within the noise.
+
+        A frozen trunk ends below no protection: what it has learned of task 0 is not enough for
+        the others (LA). LwF is the better the smaller its λ, until it is fine-tuning: as in
+        `equal-small`, the teacher's answers do not help.
+    """,
 )
 
 
