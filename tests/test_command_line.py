@@ -95,6 +95,15 @@ def assert_refused(ended: Any, *parts: str) -> None:
         assert part in ended.err
 
 
+def fast_for(*scripts: str) -> pytest.MarkDecorator:
+    """Returns a mark: the test is slow for all other scripts, which share what it tests."""
+    assert set(scripts) <= set(SCRIPTS)
+    marks = {one: () if one in scripts else pytest.mark.slow for one in SCRIPTS}
+    return pytest.mark.parametrize(
+        "script", [pytest.param(one, marks=mark) for one, mark in marks.items()]
+    )
+
+
 def fields_of(script: str) -> set[str]:
     """Return the names of a script's settings."""
     return {field.name for field in dataclasses.fields(importlib.import_module(script).Settings)}
@@ -360,6 +369,7 @@ def test_screen_shows_settings_accuracies_and_the_table(first_run: FirstRun, scr
 # The same command again
 
 
+@fast_for("anpyc_wo_np", "cal_importance_distribution", "joint")
 def test_finished_run_is_reported_and_with_fresh_repeated(
     first_run: FirstRun, script: str, call_script: Run, tmp_path: Path
 ) -> None:
@@ -383,10 +393,7 @@ def test_finished_run_is_reported_and_with_fresh_repeated(
     assert unfinished(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "script",
-    [pytest.param(one, marks=() if one == "anpyc_wi_np" else pytest.mark.slow) for one in SCRIPTS],
-)
+@fast_for("anpyc_wi_np")
 def test_released_defects_are_switched_on_and_stored(
     script: str, first_runs: FirstRuns, call_script: Run, tmp_path: Path
 ) -> None:
@@ -642,6 +649,7 @@ def test_seeds_may_have_tasks_of_their_own(call_script: Run, tmp_path: Path) -> 
 # Readings of the accuracy during training
 
 
+@fast_for("anpyc_wi_np", "lwf", "sgd_freeze")
 def test_evaluate_every_adds_a_trace_and_changes_no_other_number(
     script: str,
     first_run: FirstRun,
