@@ -180,7 +180,7 @@ ABLATION = Table(
         tuning=(100,),
     )
     + rows_of(
-        "The release's network",
+        "Large network",
         f"{LARGE} --head multi",
         {
             "50 %, sum": WITH,
@@ -221,7 +221,7 @@ ABLATION = Table(
         at {Fifty tasks, one head: 50 %, sum: difference}, no pruning with as many epochs at
         {Fifty tasks, one head: no pruning, sum, 11 epochs: difference}.
 
-        On the release's network no pruning with as many epochs is {The release's network: no
+        On the release's network no pruning with as many epochs is {Large network: no
         pruning, sum, 15 epochs: difference} points from 50 %. That is within the noise, but the
         sign is that of every seed: here pruning, or that most of its epochs go into the first
         tasks, may help a little.
