@@ -152,7 +152,7 @@ def _finished(
     rows: Sequence[tables.FilledRow],
 ) -> list[tuple[tables.FilledRow, list[results.Result]]]:
     """Returns the rows of which a run finished, with those that did."""
-    return [(row, row.finished) for row in rows if row.finished]
+    return [(row, finished) for row in rows if (finished := row.finished)]
 
 
 def _label(row: tables.FilledRow, column: tables.Column) -> str:

@@ -148,9 +148,9 @@ ABLATION = Table(
     name="ablation",
     title="What pruning does",
     shows="ANPyC without and with its pruning, on equal terms (small network: ten tasks with "
-    "several heads, fifty with one; the release's network: ten tasks with several heads), and with "
-    "the settings of `anpyc_wi_np.py` itself. Percentages are the target of the first task; sum "
-    "and max say how the importances of the tasks are merged.",
+    "several heads, fifty with one; the release's large one: ten tasks with several heads), and "
+    "with the settings of `anpyc_wi_np.py` itself. Percentages are the target of the first task; "
+    "sum and max say how the importances of the tasks are merged.",
     rows=rows_of(
         "Equal terms",
         f"{SMALL} --head multi",
@@ -221,10 +221,10 @@ ABLATION = Table(
         at {Fifty tasks, one head: 50 %, sum: difference}, no pruning with as many epochs at
         {Fifty tasks, one head: no pruning, sum, 11 epochs: difference}.
 
-        On the release's network no pruning with as many epochs is {Large network: no
-        pruning, sum, 15 epochs: difference} points from 50 %. That is within the noise, but the
-        sign is that of every seed: here pruning, or that most of its epochs go into the first
-        tasks, may help a little.
+        On the large network no pruning with as many epochs is {Large network: no pruning, sum, 15
+        epochs: difference} points from 50 %. That is within the noise, but the sign is that of
+        every seed: here pruning, or that most of its epochs go into the first tasks, may help a
+        little.
 
         With the settings of `anpyc_wi_np.py` no pruning is not worse either, with fewer epochs
         and with as many. All this is of a pruned share that falls from task to task, as [the
