@@ -639,7 +639,7 @@ def test_texts_and_figures_are_those_of_complete_tables(tuned: Filled, tmp_path:
 
 # What figures draw
 
-DRAWN: dict[str, tuple[Callable[[Filled], list[Drawing]], Callable[..., Path]]] = {
+DRAWN: dict[str, tuple[Callable[[Filled], list[Drawing]], Callable[..., Figure]]] = {
     "curves": (drawings.curves, plots.average_accuracy),
     "final": (drawings.final_accuracies, table_plots.final_accuracy),
     "strengths": (drawings.strengths, table_plots.over_strengths),
@@ -791,6 +791,9 @@ def test_updates_have_every_strength(tmp_path: Path) -> None:
             }
         }
     }
+    path = tmp_path / "figure.png"
+    one.write(path)
+    assert canvas.stored(path) == one.digest
 
 
 def test_agreement_pairs_our_runs_with_theirs(tmp_path: Path) -> None:
