@@ -246,9 +246,9 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
     return found
 
 
-def ended(jobs: jobs.Jobs) -> tuple[int, str]:
+def ended(running: jobs.Jobs) -> tuple[int, str]:
     """Return exit status and last line of the next job that ends."""
-    return next(iter(wait_for(lambda: jobs.ended(1)).values()))
+    return next(iter(wait_for(lambda: running.ended(1)).values()))
 
 
 KEY: Any = "a key"
@@ -321,7 +321,7 @@ def test_error_ends_what_is_running(
     assert [process.returncode for process in processes] == [expected] * 2
 
 
-# The command that a user starts, with two tables' worth of stand-ins that never end.
+# The command that a user starts, with a table of stand-ins that never end.
 PARENT = """
 import sys
 from pathlib import Path
