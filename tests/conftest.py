@@ -66,12 +66,6 @@ def script(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def scripts() -> list[str]:
-    """Return the names of all scripts."""
-    return SCRIPTS
-
-
-@pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a data set of 14 x 14 pixels, 400 training and 200 test images."""
     folder = tmp_path_factory.mktemp("tiny") / "data"

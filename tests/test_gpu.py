@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from common import experiment, importance, training
 from tests import runs
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SCRIPTS
 
 # Settings that lead to programs of their own, beside the defaults and all defects.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -36,7 +36,7 @@ def clear_compiled() -> None:
 
 
 @pytest.fixture(scope="module")
-def programs(scripts: list[str]) -> Iterator[list[tuple[str, Any, Any]]]:
+def programs() -> Iterator[list[tuple[str, Any, Any]]]:
     """Yield every compiled program that the scripts use: its name, itself, its arguments."""
     original, seen = tf.function, {}
 
@@ -56,7 +56,7 @@ def programs(scripts: list[str]) -> Iterator[list[tuple[str, Any, Any]]]:
     clear_compiled()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf, "function", noting)
-        for script in scripts:
+        for script in SCRIPTS:
             module = importlib.import_module(script)
             for changes in ({}, runs.all_defects(script), *VARIANTS.get(script, [])):
                 module.run(runs.settings_of(script, **changes), runs.TASKS[:2])

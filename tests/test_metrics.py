@@ -14,7 +14,6 @@ from common import metrics
 
 # Task 0 is best in the middle, task 1 at the end.
 RAGGED = [[0.9], [0.95, 0.8], [0.7, 0.85, 0.6]]
-SQUARE = np.array([[0.9, np.nan, np.nan], [0.95, 0.8, np.nan], [0.7, 0.85, 0.6]])
 # The readings of 0.1 are of tasks not yet learned.
 TRACE = [
     {"task": 0, "accuracy": [0.1]},

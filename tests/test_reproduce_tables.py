@@ -469,15 +469,11 @@ def test_block_of_avalanche_holds_every_ratio() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tasks", "own", "epochs", "row_epochs"),
-    [
-        ("small", 10, False, 148, 15),
-        ("small", 50, False, None, 11),
-        ("own", 10, True, 1020, 102),
-    ],
+    ("tasks", "own", "epochs", "row_epochs"),
+    [(10, False, 148, 15), (50, False, None, 11), (10, True, 1020, 102)],
 )
 def test_epochs_of_pruning_are_those_of_the_row_beside_it(
-    tmp_path: Path, name: str, tasks: int, own: bool, epochs: int | None, row_epochs: int
+    tmp_path: Path, tasks: int, own: bool, epochs: int | None, row_epochs: int
 ) -> None:
     from common import pruning  # needs TensorFlow
 

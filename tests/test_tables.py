@@ -18,6 +18,7 @@ from common import commands, options, run_files, tables
 from common.results import ResultError
 from common.tables import ACC, Column, Estimate, FilledRow, Row, Table, metric
 from tests import made_up
+from tests.conftest import SCRIPTS
 from tests.made_up import FLAGS, filled, keep, keep_all, row, table
 
 EWC = "ewc.py --lambda 1 3 10"
@@ -582,7 +583,7 @@ def test_epochs_are_counted_over_tasks_and_rounds(tmp_path: Path) -> None:
     assert [one.epochs for one in rows] == [3 * 2 + 4 * 3, 3 * 2, 3 * 2, None]
 
 
-def test_cost_grows_with_the_run(scripts: list[str]) -> None:
+def test_cost_grows_with_the_run() -> None:
     def cost(line: str) -> float:
         return commands.cost(commands.parse(line).settings)
 
@@ -590,4 +591,4 @@ def test_cost_grows_with_the_run(scripts: list[str]) -> None:
     assert cost("ewc.py --hidden 64 32") < cost("ewc.py") < cost("ewc.py --batch-size 512")
     # As many steps are as many epochs, on 55,000 images.
     assert cost("ewc.py --steps 1000 --batch-size 550") == cost("ewc.py --epochs 10")
-    assert all(cost(f"{script}.py") > 0 for script in scripts)
+    assert all(cost(f"{script}.py") > 0 for script in SCRIPTS)
