@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import reproduce_tables
-from common import metrics, options, report, reproduction
+from common import metrics, options, publish, report, reproduction
 from tests import conftest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,9 +38,8 @@ def prose(text: str) -> str:
 
 
 def anchors(path: Path) -> set[str]:
-    """Returns the anchors that GitHub gives the headings of a page."""
-    headings = re.findall(r"^#+ (.+)$", prose(text_of(path)), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+    """Returns the anchors of the headings of a page."""
+    return set(map(publish.anchor, re.findall(r"^#+ (.+)$", prose(text_of(path)), re.MULTILINE)))
 
 
 @each_page
@@ -67,9 +66,18 @@ def commands(text: str) -> Iterator[list[str]]:
                 yield words
 
 
+def test_commands_are_found_in_blocks_and_within_lines() -> None:
+    line = ".venv/bin/python ewc.py --seeds 0 > log && cd .. && mas.py --xi '1 2'   # so that"
+    text = f"As `lwf.py --tasks 3` or `ls`\n\n```bash\n{line}\n```\n\n```text\n`si.py`\n```\n"
+    expected = [["ewc.py", "--seeds", "0"], ["mas.py", "--xi", "1 2"], ["lwf.py", "--tasks", "3"]]
+    assert list(commands(text)) == expected
+
+
 @each_page
 def test_commands(page: Path) -> None:
-    for words in commands(text_of(page)):
+    found = list(commands(text_of(page)))
+    assert found or page not in (ROOT / "README.md", ROOT / "docs" / "running.md")
+    for words in found:
         if words[0] == "-m":
             assert words[1] in ("venv", "pip", "pytest", "ruff", "mypy")
         elif words[0] == "reproduce_tables.py":
@@ -87,6 +95,10 @@ def test_quick_start_comes_first() -> None:
     assert "```bash\n" in start and "![" in start
 
 
+def flags(text: str) -> set[str]:
+    return set(re.findall(r"(?<!\w)--[a-z][a-z-]+", text))
+
+
 def test_flags() -> None:
     of_scripts = set()
     for script in conftest.SCRIPTS:
@@ -94,10 +106,8 @@ def test_flags() -> None:
         of_scripts |= {one.flag for one in options.options_of(cls).values()}
     of_tables = {"--help", "--jobs", "--list", "--csv", "--check", "--results-dir"}
     for page in GUIDES:
-        named = set(re.findall(r"(?<!\w)--[a-z][a-z-]+", prose(text_of(page))))
-        assert named <= of_scripts | of_tables, page
-    running = text_of(ROOT / "docs" / "running.md")
-    assert {one for one in of_scripts if one not in running} == set()
+        assert flags(prose(text_of(page))) <= of_scripts | of_tables, page
+    assert of_scripts - flags(text_of(ROOT / "docs" / "running.md")) == set()
 
 
 def rows(page: str, heading: str) -> list[list[str]]:

@@ -409,6 +409,18 @@ def test_comparison_measures_the_noise_in_units_of_the_column(tmp_path: Path) ->
 # Documents
 
 
+@pytest.mark.parametrize(
+    ("title", "anchor"),
+    [
+        ("λ of EWC and MAS", "λ-of-ewc-and-mas"),
+        ("Long, with `--lambda 1` (64-32)", "long-with---lambda-1-64-32"),
+        ("anpyc_wi_np: what it prunes", "anpyc_wi_np-what-it-prunes"),
+    ],
+)
+def test_anchor_is_the_one_that_github_gives(title: str, anchor: str) -> None:
+    assert publish.anchor(title) == anchor
+
+
 def test_section_has_all_parts_in_order(tuned: Filled) -> None:
     tuned.table = dataclasses.replace(
         tuned.table, note="So {Some: ewc: λ}.", drawings=(drawings.final_accuracies,)
