@@ -79,7 +79,7 @@ import rich.console
 import rich.table
 import tensorflow as tf
 
-from common import data, importance, network, training
+from common import data, importance, network, summaries, training
 from common import progress as progresses
 
 RIVALS = ("session", "fit", "eager")
@@ -605,11 +605,6 @@ def milliseconds(seconds: Sequence[float]) -> float:
     return round(1000 * statistics.median(seconds), 3)
 
 
-def shown(values: dict[str, float]) -> str:
-    """Returns a ratio as text."""
-    return f"{values['median']:.2f} ({values['low']:.2f} to {values['high']:.2f})"
-
-
 # Everything but steps: how it is measured, and what its figures are compared with.
 PARTS: dict[str, tuple[Callable[[Sequence[data.Task], int], dict[str, list[float]]], str]] = {
     "passes": (functools.partial(passes, method="anpyc_wo_np"), "epoch"),
@@ -649,7 +644,7 @@ def main() -> None:
         row["limit"] = ratio(seconds[best], seconds["ours"])
         milli = {name: milliseconds(values) for name, values in seconds.items()}
         report["steps"][method] = {"difference": worst, "ratios": row, "milliseconds": milli}
-        table.add_row(method, f"{worst:.0e}", *(shown(one) for one in row.values()))
+        table.add_row(method, f"{worst:.0e}", *(summaries.spread(one) for one in row.values()))
         console.print(f"{method}: milliseconds a step {milli}", markup=False)
     console.print(table)
     table = rich.table.Table("what", "milliseconds", "ratio", "to")
@@ -661,7 +656,7 @@ def main() -> None:
             to = "its matrix products" if name.startswith("evaluation") else base
             one = {"milliseconds": milliseconds(values), "ratio": ratio(values, seconds[to])}
             report[part][name] = {**one, "to": to}
-            table.add_row(name, f"{one['milliseconds']:.0f}", shown(one["ratio"]), to)
+            table.add_row(name, f"{one['milliseconds']:.0f}", summaries.spread(one["ratio"]), to)
     console.print(table)
     if arguments.output:
         arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -336,7 +336,7 @@ def main() -> None:
                 if side != "ours":
                     one["ratio"] = benchmark.ratio(each, ours)
             report["networks"][network][method] = row
-            shown = [benchmark.shown(row[side]["ratio"]) for side in ("theirs", "batched")]
+            shown = [benchmark.summaries.spread(row[one]["ratio"]) for one in ("theirs", "batched")]
             kept = ", ".join(f"{100 * row[side]['kept']:.1f}" for side in ("ours", "theirs"))
             table.add_row(f"{network} {method}", f"{row['ours']['seconds']:.2f}", *shown, kept)
             console.print(f"{network} {method}: {row}", markup=False)
