@@ -147,6 +147,13 @@ class Ended:
     out: str
     err: str
 
+    def assert_refused(self, *parts: object) -> None:
+        """Assert status 2 and one line on standard error, an error that has certain parts."""
+        assert self.status == 2, self
+        assert self.err.endswith("\n") and self.err.count("\n") == 1, self.err
+        assert "Traceback" not in self.err + self.out
+        assert all(str(part) in self.err for part in (": error: ", *parts)), self.err
+
 
 @pytest.fixture(scope="session")
 def run_script(start_script: Callable[..., subprocess.Popen[str]]) -> Callable[..., Ended]:

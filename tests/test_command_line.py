@@ -86,15 +86,6 @@ def assert_done(ended: Any) -> None:
     assert (ended.status, ended.err) == (0, "")
 
 
-def assert_refused(ended: Any, *parts: str) -> None:
-    """Assert that a script ended with status 2 and one line on stderr, which has certain parts."""
-    assert ended.status == 2, ended
-    assert ended.err.endswith("\n") and ended.err.count("\n") == 1, ended.err
-    assert "Traceback" not in ended.err + ended.out
-    for part in parts:
-        assert part in ended.err
-
-
 def fast_for(*scripts: str) -> pytest.MarkDecorator:
     """Returns a mark: the test is slow for all other scripts, which share what it tests."""
     assert set(scripts) <= set(SCRIPTS)
@@ -865,7 +856,7 @@ def test_full_disk_is_told_and_the_same_command_goes_on_afterwards(
     with monkeypatch.context() as patch:
         patch.setattr(module, name, write_or_fail)
         ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
-    assert_refused(ended, "No space left on device", "finished results are safe")
+    ended.assert_refused("No space left on device", "finished results are safe")
     assert before.items() <= snapshot(tmp_path).items()
     ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
     assert_done(ended)
@@ -890,7 +881,7 @@ def test_results_folder_removed_under_way_is_told(
 
     monkeypatch.setattr(os, "replace", remove_then_replace)
     ended = call_script("anpyc_wo_np", "--results-dir", tmp_path / "results")
-    assert_refused(ended, "No such file", str(tmp_path / "results"))
+    ended.assert_refused("No such file", tmp_path / "results")
     assert stored(tmp_path) == {}
 
 
@@ -953,7 +944,7 @@ def test_bad_surroundings_are_told_in_one_line_without_tensorflow(
     (folder / "blocked" / "anpyc_wo_np").write_text("precious")
     before = snapshot(folder)
     flags = ["--results-dir", "results", "--fresh", *flags.split()]
-    assert_refused(run_script("anpyc_wo_np", folder, *flags, tensorflow=False), *parts)
+    run_script("anpyc_wo_np", folder, *flags, tensorflow=False).assert_refused(*parts)
     assert snapshot(folder) == before
 
 
@@ -965,7 +956,7 @@ def test_memory_that_runs_out_under_way_is_told(
 
     monkeypatch.setattr(progresses.Progress, "record", no_memory)
     ended = call_script("finetune", "--results-dir", tmp_path)
-    assert_refused(ended, "out of memory at task 0", "--batch-size")
+    ended.assert_refused("out of memory at task 0", "--batch-size")
 
 
 def test_data_that_train_into_nonsense_are_told_and_the_run_goes_on(
@@ -994,7 +985,7 @@ def test_missing_gpu_is_told(call_script: Run, results_folder: Path) -> None:
         pytest.skip("there is a GPU")
     before = snapshot(results_folder)
     flags = ["--results-dir", results_folder, "--device", "gpu"]
-    assert_refused(call_script("anpyc_wo_np", *flags), "--device gpu")
+    call_script("anpyc_wo_np", *flags).assert_refused("--device gpu")
     assert snapshot(results_folder) == before
 
 
@@ -1005,7 +996,7 @@ def test_unusable_result_is_told_and_left_as_it_is(
     path = changed_copy(first_run, tmp_path, seed=1)
     before = snapshot(tmp_path)
     ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
-    assert_refused(ended, str(path), "--fresh")
+    ended.assert_refused(path, "--fresh")
     assert snapshot(tmp_path) == before
     # What the message recommends works:
     assert_done(call_script("anpyc_wo_np", "--results-dir", tmp_path, "--fresh"))

@@ -412,21 +412,9 @@ def test_plot_only_draws_the_stored_results_again_and_computes_nothing(
     for text in ("kurtosis EWC", "skewness ANPyC", "zeros MAS", "352 ± 222.9"):
         assert text in again.out
 
-    missing = command("--seeds", 0, 1, 2, "--plot-only")
-    assert missing.status == 2
-    (line,) = missing.err.strip().splitlines()
-    assert "seed2" in line
-    assert "--plot-only" in line
+    command("--seeds", 0, 1, 2, "--plot-only").assert_refused("seed2", "missing", "--plot-only")
     assert {k: v for k, v in contents(tmp_path).items() if k in rest} == rest
     assert not list(tmp_path.rglob("*.ckpt"))
-
-
-def test_plot_only_without_any_result_fails_with_one_line(command, tmp_path: Path) -> None:
-    ended = command("--plot-only")
-    assert ended.status == 2
-    (line,) = ended.err.strip().splitlines()
-    assert "missing" in line
-    assert not contents(tmp_path)
 
 
 def test_plot_only_never_deletes_a_result(command, tmp_path: Path) -> None:
