@@ -35,6 +35,8 @@ from common import progress as progresses
 from tests.conftest import SCRIPTS
 
 METHODS = ["anpyc_wo_np", "anpyc_wi_np"]
+# Those that are run in a process of their own, too: one of each kind, since all have one `main`.
+ON_THEIR_OWN = ["anpyc_wi_np", "lwf", "joint", "cal_importance_distribution"]
 # Result fields that not every script has.
 OWN_FIELDS = {
     "anpyc_wi_np": {"sparsity", "omega"},
@@ -193,7 +195,7 @@ def background(
 
         whole = {
             script: begin(functools.partial(run_script, script), "--results-dir", "results")
-            for script in SCRIPTS
+            for script in ON_THEIR_OWN
         }
         signals = [signal.SIGINT, signal.SIGKILL]
         interrupted = {
@@ -1057,6 +1059,7 @@ def test_without_tensorflow_a_run_ends_at_once(run_script: Run, tmp_path: Path) 
     assert "TensorFlow was imported" in ended.err
 
 
+@pytest.mark.parametrize("script", ON_THEIR_OWN)
 def test_process_of_its_own_gives_the_same_numbers(
     script: str, background: dict[Any, Any], first_run: FirstRun
 ) -> None:
