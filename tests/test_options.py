@@ -476,6 +476,25 @@ def test_bad_value_is_refused_in_one_line_that_names_the_flag(
     assert flag.split("=")[0] in refused(script, flag, *values.split())
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("--seeds 0 1 0", "names a value twice"),
+        ("--lambda 1e39", "1e+39 does not fit into a 32-bit float; it has to be 1e-37 to 1e+38"),
+        ("--learning-rate 1e-46", "1e-46 does not fit into a 32-bit float"),
+        ("--lambda -1", "-1.0 is not a finite number from 0"),
+        ("--tasks 10001", "10001 is not a whole number from 1 to 10000"),
+        ("--prune-decay 1.5", "1.5 is not a number from 0 to 1"),
+        ("--prune-step 0", "0 is not a whole number from 1 to 100"),
+        ("--hidden 64", "needs two numbers"),
+        ("--steps 10 --epochs 3", "either --epochs or --steps"),
+        ("--as-released D99", "D99: this script has D3, D10, D15, D16"),
+    ],
+)
+def test_refusal_says_why(refused: Any, line: str, reason: str) -> None:
+    assert reason in refused("anpyc_wi_np", *line.split())
+
+
 @pytest.mark.parametrize("arguments", [["3"], ["--tasks", "3", "4"], [""], ["--bad\nflag"]])
 def test_stray_argument_is_refused_in_one_line(refused: Any, arguments: list[str]) -> None:
     refused("anpyc_wo_np", *arguments)
