@@ -284,6 +284,26 @@ def test_release_at_full_length_has_the_seeds_that_finish(empty: dict[str, Fille
     assert release.diverged(column) == 1
 
 
+def test_pruning_of_the_release_is_of_task_0_by_tensor_and_round() -> None:
+    sparsity = [
+        {"task": 0, "percent": 20, "W1": 0.1, "W2": 0.2},
+        {"task": 0, "percent": 50, "W1": 0.3, "W2": 0.4},
+        {"task": 1, "percent": 20, "W1": 0.5, "W2": 0.6},
+        {"task": 1, "percent": 50, "W1": 0.7, "W2": 0.8},
+    ]
+    result = {"accuracy": [[0.9], [0.8, 0.7]], "sparsity": sparsity}
+    pruning = BY_NAME["release-pruning"]
+    columns = {column.title: column for column in pruning.columns}
+    assert columns.keys() == pruning.rows[0].estimates.keys()
+    expected = {
+        "task 0 after its rounds": 0.9,
+        "W1 pruned, round 20": 0.1,
+        "W1 pruned, round 50": 0.3,
+        "W2 pruned, round 50": 0.4,
+    }
+    assert {title: columns[title].value(result, "") for title in expected} == expected
+
+
 def test_defects_have_a_row_each(empty: dict[str, Filled]) -> None:
     defects = empty["defects"]
     assert list(defects.groups()) == list(SHORT)
