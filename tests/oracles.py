@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from common import data, network, training
@@ -89,6 +90,23 @@ def layers(
     h1 = np.maximum(x @ w1 + b1, 0) * (1 if factors[0] is None else factors[0])
     h2 = np.maximum(h1 @ w2 + b2, 0) * (1 if factors[1] is None else factors[1])
     return h1, h2, h2 @ v + c
+
+
+def dropped_factors(monkeypatch: pytest.MonkeyPatch) -> list[list[Factors]]:
+    """Returns a list to which every batch that is drawn from now on adds its images' factors."""
+    draw, factors = network.Dropout.draw, []
+
+    def draw_and_note(
+        self: network.Dropout, seed: np.ndarray, steps: int, batch: int, hidden: tuple[int, int]
+    ) -> tf.Tensor:
+        words = draw(self, seed, steps, batch, hidden)
+        for row in words:
+            masks = [mask.numpy() for mask in self.masks(row, batch, hidden)]
+            factors.append(list(zip(*masks, strict=True)))
+        return words
+
+    monkeypatch.setattr(network.Dropout, "draw", draw_and_note)
+    return factors
 
 
 def image_gradients(

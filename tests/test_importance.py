@@ -85,15 +85,7 @@ def test_entropy_importance_of_a_certain_output_is_zero_not_nan() -> None:
 def test_entropy_importance_with_dropout_equals_the_oracle_with_the_same_masks(
     monkeypatch,
 ) -> None:
-    net, drawn, factors = tiny(dropout=Dropout(0.5)), Dropout.draw, []
-
-    def draw(self, seed, steps, batch, hidden):
-        words = drawn(self, seed, steps, batch, hidden)
-        masks = [mask.numpy() for mask in self.masks(words[0], batch, hidden)]
-        factors.append(list(zip(*masks, strict=True)))
-        return words
-
-    monkeypatch.setattr(Dropout, "draw", draw)
+    net, factors = tiny(dropout=Dropout(0.5)), oracles.dropped_factors(monkeypatch)
     found = [
         entropy_importance(net, 0, IMAGES, 2000, dropout_seed=seed) for seed in ((4, 2), (4, 3))
     ]

@@ -153,17 +153,7 @@ def test_consolidated_masked_training_equals_the_slow_loop(update: str, heads: i
 
 
 def test_dropout_in_training_equals_the_slow_loop_with_the_same_masks(monkeypatch) -> None:
-    net = tiny(dropout=Dropout(0.5))
-    drawn, factors = Dropout.draw, []
-
-    def draw(self, seed, steps, batch, hidden):
-        words = drawn(self, seed, steps, batch, hidden)
-        for row in words:
-            masks = [mask.numpy() for mask in self.masks(row, batch, hidden)]
-            factors.append(list(zip(*masks, strict=True)))
-        return words
-
-    monkeypatch.setattr(Dropout, "draw", draw)
+    net, factors = tiny(dropout=Dropout(0.5)), oracles.dropped_factors(monkeypatch)
     by_hand = slow(net)
     train(net, TASKS[:1])
     by_hand.train(TASKS[0], 13, SETTINGS, factors)
