@@ -133,42 +133,22 @@ TASKS = [([1.0, 2, 3], [0.5, 0, 4]), ([2.0, 4, 6], [1.5, 0, 1]), ([0.0, 1, 2], [
 
 
 @pytest.mark.parametrize(
-    ("merge", "omega", "anchor"),
+    ("merge", "decay", "omega", "anchor"),
     [
-        ("sum", [3, 0, 7], [0, 1, 2]),
-        ("max", [1.5, 0, 4], [0, 1, 2]),
-        ("latest", [1, 0, 2], [0, 1, 2]),
+        ("sum", 1.0, [3, 0, 7], [0, 1, 2]),
+        ("sum", 0.75, [2.40625, 0, 5], [0, 1, 2]),
+        ("max", 1.0, [1.5, 0, 4], [0, 1, 2]),
+        ("max", 0.75, [1.125, 0, 2.25], [0, 1, 2]),
+        ("latest", 1.0, [1, 0, 2], [0, 1, 2]),
         # No importance at all: the present value.
-        ("quadratics", [3, 0, 7], [3.5 / 3, 1, 22 / 7]),
+        ("quadratics", 1.0, [3, 0, 7], [3.5 / 3, 1, 22 / 7]),
     ],
 )
-def test_merges(merge: str, omega: list[float], anchor: list[float]) -> None:
-    penalty, _ = penalty_of(merge, TASKS)
-    np.testing.assert_allclose(penalty.omega[0], omega, rtol=1e-6)
-    np.testing.assert_allclose(penalty.anchor[0], anchor, rtol=1e-6)
-    np.testing.assert_allclose(penalty.pull()[0], 3.0 * np.array(omega), rtol=1e-6)
-
-
-@pytest.mark.parametrize("merge", ["sum", "max", "quadratics"])
-@pytest.mark.parametrize("decay", [0.9, 0.25])
-def test_decay_equals_its_recursion(merge: str, decay: float) -> None:
-    omega, anchor = np.zeros(3), np.zeros(3)
-    for end, new in ((np.array(end), np.array(new)) for end, new in TASKS):
-        old = decay * omega
-        omega = np.maximum(old, new) if merge == "max" else old + new
-        if merge == "quadratics":
-            some = omega > 0
-            end[some] = ((old * anchor + new * end)[some]) / omega[some]
-        anchor = end
+def test_merges(merge: str, decay: float, omega: list[float], anchor: list[float]) -> None:
     penalty, _ = penalty_of(merge, TASKS, decay=decay)
     np.testing.assert_allclose(penalty.omega[0], omega, rtol=1e-6)
     np.testing.assert_allclose(penalty.anchor[0], anchor, rtol=1e-6)
-
-
-def test_sum_of_one_past_task_is_its_quadratic() -> None:
-    summed, quadratic = (penalty_of(merge, TASKS[:1])[0] for merge in ("sum", "quadratics"))
-    np.testing.assert_array_equal(summed.pull()[0], quadratic.pull()[0])
-    np.testing.assert_allclose(summed.anchor[0], quadratic.anchor[0], rtol=1e-6)
+    np.testing.assert_allclose(penalty.pull()[0], 3.0 * np.array(omega), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -192,16 +172,20 @@ entry = st.tuples(values, st.one_of(st.just(0.0), st.floats(0.01, 10)))
     tasks=st.lists(st.tuples(entry, entry, entry), min_size=1, max_size=5),
     points=st.tuples(*[st.tuples(values, values, values)] * 2),
     half=st.booleans(),
+    decay=st.sampled_from([1.0, 0.9, 0.25]),
 )
 @settings(max_examples=60)
-def test_merged_quadratics_are_the_sum_of_each_tasks_own(tasks, points, half: bool) -> None:
+def test_merged_quadratics_are_the_sum_of_each_tasks_own(
+    tasks, points, half: bool, decay: float
+) -> None:
     ends = [([end for end, _ in task], [omega for _, omega in task]) for task in tasks]
     strength = 0.7
-    penalty, _ = penalty_of("quadratics", ends, strength, half)
+    penalty, _ = penalty_of("quadratics", ends, strength, half, decay)
 
     def literal(theta: np.ndarray) -> float:
         each = [np.sum(np.array(omega) * (theta - end) ** 2) for end, omega in ends]
-        return (strength / 2 if half else strength) * sum(each)
+        decayed = [decay ** (len(each) - 1 - k) * one for k, one in enumerate(each)]
+        return (strength / 2 if half else strength) * sum(decayed)
 
     def merged(theta: np.ndarray) -> float:
         pull, anchor = (t[0].numpy().astype(float) for t in (penalty.pull(), penalty.anchor))
