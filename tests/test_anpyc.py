@@ -174,16 +174,6 @@ def test_no_two_random_draws_of_a_run_share_a_seed(script, monkeypatch) -> None:
 # With pruning
 
 
-def test_zero_strength_goes_the_way_of_no_consolidation(monkeypatch) -> None:
-    zero, train = run(anpyc_wi_np, strength=0.0), training.Trainer.train
-
-    def unprotected(self, task, steps, penalty=None, masks=(), **details) -> None:
-        train(self, task, steps, None, masks, **details)
-
-    monkeypatch.setattr(training.Trainer, "train", unprotected)
-    assert same_bits(zero.parameters, run(anpyc_wi_np).parameters)
-
-
 def test_without_pruning_there_are_no_rounds() -> None:
     seen = run(anpyc_wi_np, prune_percent=0)
     assert seen.rounds == []

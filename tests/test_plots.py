@@ -276,11 +276,6 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        canvas.save(plots.accuracy_matrix([[[0.9]]], "title"), tmp_path / "missing" / "figure.png")
-
-
 def test_pyplot_and_global_settings_are_left_alone(path):
     settings = dict(matplotlib.rcParams)
     loaded = "matplotlib.pyplot" in sys.modules

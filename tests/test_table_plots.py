@@ -435,12 +435,9 @@ DATA = {"a": {0.1: [(0.9, None)], 3.0: []}, "b": np.array([0.25, math.nan]), "ze
 
 
 def test_digest_is_of_the_data():
-    digest = canvas.digest("bars", DATA)
-    assert len(digest) == 16
-    assert int(digest, 16) >= 0
     # The digests of published figures depend on this; another value disowns them all.
-    assert digest == "4193e221c7a24aaa"
-    assert canvas.digest("bars", dict(DATA)) == digest
+    assert canvas.digest("bars", DATA) == "4193e221c7a24aaa"
+    assert canvas.digest("bars", dict(DATA)) == "4193e221c7a24aaa"
 
 
 @pytest.mark.parametrize(
