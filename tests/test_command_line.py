@@ -22,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import time
+import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -1029,6 +1030,33 @@ def test_terminal_shows_a_bar(
     assert "\x1b[" in ended.out
     assert "100%" in ended.out and " left" in ended.out
     assert "after task 1: mean" in ended.out
+
+
+def test_log_says_every_half_minute_how_far_a_run_is(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    epoch, now = progresses.Display.epoch, 0.0
+
+    def epoch_of_20_seconds(*arguments: Any) -> None:
+        nonlocal now
+        now += 20
+        epoch(*arguments)
+
+    def said(*flags: str) -> list[tuple[str, str]]:
+        out = call_script("anpyc_wo_np", "--results-dir", tmp_path, *flags).out
+        return re.findall(r"^  (task .+), loss \d\.\d{4}, (.+ left)$", out, re.MULTILINE)
+
+    monkeypatch.setattr(progresses, "time", types.SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(progresses.Display, "epoch", epoch_of_20_seconds)
+    assert said() == [
+        ("task 0, epoch 2", "50 % done, 0:00:40 left"),
+        ("task 1, epoch 2", "100 % done, 0:00:00 left"),
+    ]
+    with monkeypatch.context() as patch:
+        stop_at_save(patch, wanted=2)
+        assert said("--seeds", "1") == []
+    # Three epochs are left, and the first of the four counts in what is done, but not in the time.
+    assert said("--seeds", "1") == [("task 1, epoch 1", "75 % done, 0:00:20 left")]
 
 
 def test_tensorboard_logs_are_written(call_script: Run, tmp_path: Path) -> None:
