@@ -119,8 +119,8 @@ def project(folder: Path, **orders: Any) -> Path:
         folder: of the project.
         **orders: what a script does in place of making its results: "fail", "wait" (for ever),
             "ignore" (likewise, and Ctrl-C); or before it: "meet" (wait until as many scripts as
-            `number` says have begun); "diverge"; or "nothing" (end well, without a result). Else λ
-            is the better the smaller it is.
+            `number` says have begun); "diverge"; or, without a result, "nothing" (end well) or
+            "lose" (end as if it had diverged). Else λ is the better the smaller it is.
     """
     folder.mkdir()
     (folder / "common").symlink_to(ROOT / "common")
@@ -160,14 +160,14 @@ def stand_in(file: str) -> None:
             assert time.monotonic() < until
             time.sleep(0.02)
     for strength in strengths:
-        for seed in settings.seeds if order != "nothing" else ():
+        for seed in settings.seeds if order not in ("nothing", "lose") else ():
             acc = None if order == "diverge" else 0.9 - 0.001 * (strength or 0)
             home = settings.results_dir / script
             home.mkdir(parents=True, exist_ok=True)
             files = run_files.files_of(script, home, settings, strength, seed)
             files.finish(result(script, settings.tasks, acc))
     _tell(folder, f"end,{what}")
-    sys.exit(3 if order == "diverge" else 0)
+    sys.exit(3 if order in ("diverge", "lose") else 0)
 
 
 def _tell(folder: Path, text: str) -> None:

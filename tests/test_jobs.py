@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -119,7 +120,10 @@ def test_portions_of_one_λ_go_to_one_command(stand_ins: StandIns, results: Path
 
 
 def test_time_left_is_told_from_the_second_run_on(
-    stand_ins: StandIns, results: Path, monkeypatch: pytest.MonkeyPatch
+    stand_ins: StandIns,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     stand_ins()
     bar, bars = progress.bar, []
@@ -141,6 +145,9 @@ def test_time_left_is_told_from_the_second_run_on(
     assert make(results, table(*rows), at_once=1) == 0
     assert None not in left[-len(hidden) :]
     assert bars[0].finished
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 3 and all(re.search(r" left, about \d+:\d\d:\d\d$", one) for one in lines)
+    assert last.endswith("; 0 runs left")
 
 
 def test_run_that_ends_between_two_looks_is_counted_once(
@@ -160,8 +167,10 @@ def test_run_that_ends_between_two_looks_is_counted_once(
         keep(results / "small", "finetune.py", 0, 0.9)
         plan()
         keep(results / "small", "finetune.py", 1, 0.9)
+        shown._began -= 3600
         assert shown.ended(part, 1, "boom")
-    assert "failed with status 1; 1 run left" in capsys.readouterr().out
+    # Half the time that two have taken.
+    assert "failed with status 1; 1 run left, about 0:30:0" in capsys.readouterr().out
 
 
 # What fails
@@ -207,13 +216,18 @@ def test_diverged_run_is_no_failure(
     assert "small: good, seeds 0: done" in out and "failed" not in out
 
 
+@pytest.mark.parametrize(("order", "status"), [("nothing", 0), ("lose", 3)])
 def test_command_that_leaves_no_result_has_failed(
-    stand_ins: StandIns, results: Path, capsys: pytest.CaptureFixture[str]
+    stand_ins: StandIns,
+    results: Path,
+    capsys: pytest.CaptureFixture[str],
+    order: str,
+    status: int,
 ) -> None:
-    stand_ins(finetune="nothing")
+    stand_ins(finetune=order)
     assert make(results, table(row("bad", "finetune.py", seeds=(0,)))) == 1
     out = capsys.readouterr().out
-    assert "small: bad, seeds 0: failed with status 0" in out
+    assert f"small: bad, seeds 0: failed with status {status}" in out
     assert "\n  it has left no result\n" in out
 
 

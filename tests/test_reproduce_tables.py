@@ -757,6 +757,15 @@ def test_another_table_that_is_not_complete_is_told(published: Path, call: Call)
     assert "not complete either" not in call("second", "--results-dir", own).out
 
 
+def test_table_that_is_not_published_yet_is_told(published: Path, call: Call) -> None:
+    keep(published / "second", "joint.py", 0, 0.9)  # one of two runs
+    own = published.parent / "own"
+    complete(own)
+    out = call("second", "--results-dir", own).out
+    assert "second: not published yet, so there is nothing to compare with\n" in out
+    assert "differ by" not in out
+
+
 def test_failed_command_is_told_and_the_rest_is_published(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
