@@ -1,16 +1,20 @@
-"""Figures: every function writes a readable PNG for few and many seeds and tasks."""
+"""Figures: what is drawn are the data, and it is a readable PNG for few and many of them.
+
+Numbers are read from the artists of the figure.
+"""
 
 import itertools
+import math
 import os
 import sys
 
 import matplotlib
-import matplotlib.image
 import numpy as np
 import pytest
 from scipy import stats
 
 from common import canvas, plots
+from tests.artists import assert_curves, error_bars, half_lengths, labelled, legend, lines, std
 
 GENERATOR = np.random.default_rng(0)
 
@@ -53,19 +57,54 @@ sizes = pytest.mark.parametrize(
 )
 
 
+def columns(all_matrices):
+    """Return of every task its number and those after it, and its accuracies since then [S, n]."""
+    tasks = len(all_matrices[0])
+    return [
+        (range(j, tasks), np.array([[row[j] for row in one[j:]] for one in all_matrices]))
+        for j in range(tasks)
+    ]
+
+
 @sizes
-@pytest.mark.parametrize("draw", [plots.accuracy_over_sequence, plots.accuracy_matrix])
-def test_accuracy_matrices(drawn, draw, seeds, tasks):
-    drawn(draw, matrices(seeds, tasks))
+def test_accuracy_over_sequence(drawn, seeds, tasks):
+    data = matrices(seeds, tasks)
+    figure = drawn(plots.accuracy_over_sequence, data)
+    assert_curves(figure.axes[0], columns(data))
+    if tasks <= canvas.FEW_TASKS:
+        assert legend(figure) == [f"task {j}" for j in range(tasks)]
+    else:
+        numbers = {text.get_text(): text.xy for text in figure.axes[0].texts}
+        assert 5 < len(numbers) <= canvas.FEW_TASKS
+        for number, place in numbers.items():
+            j = int(number)
+            assert place == (j, pytest.approx(100 * np.mean([one[j][j] for one in data])))
+
+
+@sizes
+def test_accuracy_matrix(drawn, seeds, tasks):
+    data = matrices(seeds, tasks)
+    axes, bar = drawn(plots.accuracy_matrix, data).axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Tested on task", "After training on task")
+    (image,) = axes.get_images()
+    means = np.full((tasks, tasks), np.nan)
+    for i in range(tasks):
+        means[i, : i + 1] = np.mean([100 * np.array(one[i]) for one in data], axis=0)
+    np.testing.assert_allclose(image.get_array().filled(np.nan), means)
+    low, high = bar.get_ylim()
+    assert low <= np.nanmin(means) and np.nanmax(means) <= high
+    numbers = {(j, i): f"{means[i, j]:.1f}" for i in range(tasks) for j in range(i + 1)}
+    expected = numbers if tasks <= canvas.FEW_TASKS else {}
+    assert {text.get_position(): text.get_text() for text in axes.texts} == expected
 
 
 @sizes
 @pytest.mark.parametrize("labels", [1, 12])
 def test_average_accuracy(drawn, seeds, tasks, labels):
-    drawn(
-        plots.average_accuracy,
-        {f"λ = {k}": GENERATOR.uniform(0.8, 1.0, (seeds, tasks)) for k in range(labels)},
-    )
+    curves = {f"λ = {k}": GENERATOR.uniform(0.8, 1.0, (seeds, tasks)) for k in range(labels)}
+    figure = drawn(plots.average_accuracy, curves)
+    assert_curves(figure.axes[0], [(range(tasks), each) for each in curves.values()])
+    assert legend(figure) == list(curves)
 
 
 def test_square_matrices_are_drawn_like_ragged_ones(path):
@@ -90,13 +129,13 @@ def test_accuracy_trace_shows_every_reading_border_and_pruning(drawn, seeds, tas
     length = 10 * epochs * (2 if pruned else 1)  # steps of a task, but of the last
     borders = [length * (i + 1) for i in range(tasks - 1)]
 
-    lines = axes.get_lines()
-    for j, line in enumerate(lines[:tasks]):
-        read = [k for k, reading in enumerate(traces[0]) if reading["task"] >= j]
-        np.testing.assert_array_equal(line.get_xdata(), [traces[0][k]["step"] for k in read])
-        mean = [np.mean([one[k]["accuracy"][j] for one in traces]) for k in read]
-        np.testing.assert_allclose(line.get_ydata(), 100 * np.array(mean))
-    assert [line.get_xdata()[0] for line in lines[tasks:]] == borders
+    curves = []
+    for j in range(tasks):
+        read = [[reading for reading in one if reading["task"] >= j] for one in traces]
+        seeds = [[reading["accuracy"][j] for reading in one] for one in read]
+        curves.append(([reading["step"] for reading in read[0]], seeds))
+    assert_curves(axes, curves)
+    assert [line.get_xdata()[0] for line in axes.get_lines()[tasks:]] == borders
 
     marks = [one for one in axes.collections if one.get_label() == "pruning round"]
     rounds = [segment[0, 0] for one in marks for segment in one.get_segments()]
@@ -109,13 +148,26 @@ def test_accuracy_trace_shows_every_reading_border_and_pruning(drawn, seeds, tas
 
 @pytest.mark.parametrize("percents", [[[10]], [[10, 20, 30, 40, 50], [10, 20], [10]], [[10]] * 100])
 def test_sparsity(drawn, percents):
+    names = ("overall", "W1", "b1", "W2", "b2")
     records = [
-        {"task": task, "percent": percent}
-        | dict.fromkeys(("overall", "W1", "b1", "W2", "b2"), percent / 100 * 0.9**task)
+        {"task": task, "percent": percent, **dict(zip(names, GENERATOR.random(5), strict=True))}
         for task, rounds in enumerate(percents)
         for percent in rounds
     ]
-    drawn(plots.sparsity, records)
+    figure = drawn(plots.sparsity, records)
+    axes = figure.axes[0]
+    assert legend(figure) == [*names[1:], "overall"]
+    for name in names:
+        line, shares = labelled(axes, name), []
+        for task, group in itertools.groupby(records, key=lambda record: record["task"]):
+            shares += [math.nan] * (task > 0) + [100 * record[name] for record in group]
+        np.testing.assert_allclose(line.get_ydata(), shares)
+        places = line.get_xdata()[np.isfinite(shares)]
+        np.testing.assert_array_equal(np.round(places), range(len(records)))
+    shown = axes.get_xticks().astype(int).tolist()
+    assert len(shown) >= min(len(records), 25)
+    targets = [str(records[at]["percent"]) for at in shown]
+    assert [text.get_text() for text in axes.get_xticklabels()] == targets
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -131,13 +183,27 @@ def test_sparsity(drawn, percents):
 def test_strength_curve(drawn, seeds, strengths, diverged, best):
     points = {strength: GENERATOR.uniform(0.8, 1.0, (seeds, 2)).tolist() for strength in strengths}
     points |= {strength: [] for strength in diverged}
-    drawn(plots.strength_curve, points, best)
+    figure = drawn(plots.strength_curve, points, best)
+    (axes,) = figure.axes
+    marks = ["every run diverged"] * bool(diverged)
+    assert sorted(legend(figure)) == sorted(["validation", "test", f"chosen: λ = {best:g}", *marks])
+    for k, label in enumerate(("validation", "test")):
+        x, y, halves = error_bars(axes, label)
+        aside = 0.1 * np.array(strengths) if axes.get_xscale() == "log" else 0.2  # of the other one
+        assert np.all(np.abs(x - strengths) <= aside)
+        of_seeds = [[pair[k] for pair in points[strength]] for strength in strengths]
+        np.testing.assert_allclose(y, [100 * np.mean(values) for values in of_seeds])
+        np.testing.assert_allclose(halves, [std(values) for values in of_seeds])
+    assert [list(line.get_xdata()) for line in lines(axes, "x")] == [diverged] * bool(diverged)
+    assert set(labelled(axes, f"chosen: λ = {best:g}").get_xdata()) == {best}
 
 
 def test_density(drawn):
     grid = np.linspace(-0.05, 1.05, 200)
     values = {name: (grid, stats.norm.pdf(grid, mean, 0.1)) for name, mean in (("a", 0), ("b", 1))}
-    drawn(plots.density, values)
+    (axes,) = drawn(plots.density, values).axes
+    for name, (_, heights) in values.items():
+        np.testing.assert_array_equal(labelled(axes, name).get_xydata().T, (grid, heights))
 
 
 def test_log_histogram(drawn):
@@ -146,7 +212,12 @@ def test_log_histogram(drawn):
         "ANPyC": {"edges": edges, "counts": counts, "zeros": 0.5},
         "nothing but zeros": {"edges": edges, "counts": 0 * counts, "zeros": 1.0},
     }
-    drawn(plots.log_histogram, histograms)
+    figure = drawn(plots.log_histogram, histograms)
+    labels = ["ANPyC (50 % are exactly 0)", "nothing but zeros (100 % are exactly 0)"]
+    assert legend(figure) == labels
+    for stairs, each in zip(figure.axes[0].patches, (counts, 0 * counts), strict=True):
+        np.testing.assert_array_equal(stairs.get_data().values, each)
+        np.testing.assert_array_equal(stairs.get_data().edges, edges)
 
 
 @pytest.mark.filterwarnings("error")
@@ -188,7 +259,23 @@ def test_bars(drawn, log_y, with_reference):
         name: {key: (1.1 * x, x) for key, x in bar.items()} for name, bar in groups.items()
     }
     keywords = {"reference": reference if with_reference else None, "log_y": log_y}
-    drawn(plots.bars, groups, errors, ylabel="Kurtosis", **keywords)
+    figure = drawn(plots.bars, groups, errors, ylabel="Kurtosis", **keywords)
+    (axes,) = figure.axes
+    assert (axes.get_ylabel(), axes.get_yscale()) == ("Kurtosis", "log" if log_y else "linear")
+    assert [text.get_text() for text in axes.get_xticklabels()] == list(groups)
+    theirs = [f"{name}, the authors" for name in ("before", "after") if with_reference]
+    assert sorted(legend(figure)) == sorted(["before", "after", *theirs])
+    for name in ("before", "after"):
+        (drawn_bars,) = [one for one in axes.containers if one.get_label() == name]
+        assert [bar.get_height() for bar in drawn_bars] == [bar[name] for bar in groups.values()]
+        assert [round(bar.get_center()[0]) for bar in drawn_bars] == [0, 1]
+        halves = np.array([bar[name] for bar in errors.values()], dtype=float)
+        np.testing.assert_allclose(half_lengths(drawn_bars.errorbar[2][0]), halves)
+        if with_reference:
+            x, y, halves = error_bars(axes, f"{name}, the authors")
+            np.testing.assert_array_equal(np.round(x), [0, 1])
+            published = [bar[name] for bar in reference.values()]
+            np.testing.assert_allclose(np.transpose([y, halves]), published)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +299,9 @@ def test_labels_of_bars_do_not_touch(drawn, names):
 def test_pruning_path(drawn, seeds):
     percents = np.arange(0, 90, 5)
     curves = {"test": GENERATOR.uniform(0.9, 1.0, (seeds, 18)), "training": [np.ones(18)]}
-    drawn(plots.pruning_path, percents, curves)
+    figure = drawn(plots.pruning_path, percents, curves)
+    assert_curves(figure.axes[0], [(percents, each) for each in curves.values()])
+    assert legend(figure) == list(curves)
 
 
 def test_long_labels_and_titles_leave_room_for_the_axes(drawn):

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from common import canvas, plots, table_plots
+from tests.artists import assert_curves, error_bars, half_lengths, labelled, legend, lines, std
 from tests.test_plots import trace
 
 GENERATOR = np.random.default_rng(0)
@@ -25,42 +26,13 @@ def accuracies(*shape):
     return GENERATOR.uniform(0.5, 1.0, shape)
 
 
-def legend(figure):
-    """Return the entries of the figure's legend, long ones in one line."""
-    (found,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
-    return [text.get_text().replace("\n", " ") for text in found.get_texts()]
-
-
-def half_lengths(bars):
-    """Return half the lengths of error bars, NaN where there is none."""
-    ends = [path.vertices for path in bars.get_paths()]
-    return [np.ptp(end, axis=0).max() / 2 for end in ends]
-
-
-def error_bars(axes, label):
-    """Return x, y and half the length of the error bars of a labelled series."""
-    ((line, _, (bars,)),) = [one for one in axes.containers if one.get_label() == label]
-    return (*np.array(line.get_data(), dtype=float), half_lengths(bars))
-
-
-def lines(axes, marker):
-    """Return the lines with something in them that are drawn with a marker."""
-    return [
-        line for line in axes.get_lines() if line.get_marker() == marker and len(line.get_xdata())
-    ]
-
-
 def row_names(axes):
     return [text.get_text().replace("\n", " ") for text in axes.get_yticklabels()]
 
 
-def std(values):
-    return 100 * np.std(values, ddof=1) if len(values) > 1 else math.nan
-
-
 def dots(axes, label):
     """Return the values of the seeds of every row of a list, sorted by row."""
-    (found,) = [line for line in axes.get_lines() if line.get_label() == label]
+    found = labelled(axes, label)
     rows = np.abs(found.get_ydata()[:, None] - axes.get_yticks()).argmin(axis=1)
     return [found.get_xdata()[rows == row].tolist() for row in range(len(axes.get_yticks()))]
 
@@ -74,15 +46,7 @@ def test_final_accuracy(drawn, seeds, tasks):
     curves = [line for line in axes.get_lines() if line.get_label() in METHODS]
     looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in curves}
     assert len(looks) == len({look[1:] for look in looks}) == len(METHODS)
-    for line, values in zip(curves, rows.values(), strict=True):
-        np.testing.assert_array_equal(line.get_xdata(), np.arange(tasks))
-        np.testing.assert_allclose(line.get_ydata(), 100 * values.mean(axis=0))
-    bands = [band.get_paths()[0].vertices[:, 1] for band in axes.collections if tasks > 1]
-    assert len(bands) == (len(METHODS) if min(seeds, tasks) > 1 else 0)
-    for band, values in zip(bands, rows.values(), strict=False):
-        mean, deviation = 100 * values.mean(axis=0), 100 * values.std(axis=0, ddof=1)
-        assert band.min() == pytest.approx((mean - deviation).min())
-        assert band.max() == pytest.approx((mean + deviation).max())
+    assert_curves(axes, [(range(tasks), values) for values in rows.values()])
 
 
 def test_over_strengths(drawn):
@@ -379,7 +343,7 @@ def test_average_accuracy_with_levels(drawn, finals):
     figure = drawn(plots.average_accuracy, curves, levels={"joint": finals})
     (axes,) = figure.axes
     assert legend(figure) == ["a", "joint"]
-    (level,) = [line for line in axes.get_lines() if line.get_label() == "joint"]
+    level = labelled(axes, "joint")
     assert level.get_linestyle() == "--"
     assert level.get_color() != axes.get_lines()[0].get_color()
     np.testing.assert_allclose(level.get_ydata(), 2 * [100 * np.mean(finals)])
