@@ -466,6 +466,7 @@ class Grid:
             "numpy": np.__version__,
             "platform": platform.platform(),
             "device": device,
+            "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or "all",
             "code": self._code,
         }
         now = datetime.datetime.now(datetime.timezone.utc)

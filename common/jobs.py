@@ -227,15 +227,12 @@ class _Overall:
         if self._done and self._left() and not self._console.is_terminal:
             seconds = (time.monotonic() - self._began) * self._left() / self._done
             left += f", about {progress.duration(seconds)}"
-        self._say(f"{title}: {how}{left}")
+        self._console.print(f"{title}: {how}{left}")
         if reasons:
-            self._say(f"  {part.shell(self._store.folder)}")
+            self._console.print(f"  {part.shell(self._store.folder)}")
         for reason in reasons:
-            self._say(f"  {reason}")
+            self._console.print(f"  {reason}")
         return failed
-
-    def _say(self, text: str) -> None:
-        self._console.print(text)
 
 
 def _end_with_parent() -> None:

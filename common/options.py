@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from common import data
+from common import data, results
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -349,12 +349,23 @@ def _values(hint: Any, known: Option) -> dict[str, Any]:
     if typing.get_origin(hint) is tuple:
         extra["nargs"] = "+"
     kind = arguments[0] if arguments else hint
-    extra["type"] = kind
+    extra["type"] = folder if kind is Path else kind
     if known.choices:
         extra["choices"] = known.choices
     else:
         extra["metavar"] = {int: "N", float: "X", Path: "DIR"}.get(kind)
     return extra
+
+
+def folder(text: str) -> Path:
+    """Returns the folder of that name; an empty name, as of an unset variable, is refused.
+
+    Raises:
+        ArgumentTypeError: the name is empty.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("a name is needed")
+    return Path(text)
 
 
 def shown(value: Any) -> str:
@@ -364,7 +375,7 @@ def shown(value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(shown(one) for one in value)
     if isinstance(value, float):
-        return f"{value:g}"
+        return results.number(value)
     if isinstance(value, Path) and value.is_relative_to(ROOT):
         return str(value.relative_to(ROOT))
     return str(value)

@@ -275,7 +275,7 @@ class Display:
         self._writer: Any = None
 
     @contextlib.contextmanager
-    def run(self, name: str) -> Iterator[Display]:
+    def run(self, name: str) -> Iterator[None]:
         """Shows one run."""
         if self._tensorboard:
             import tensorflow as tf
@@ -286,7 +286,7 @@ class Display:
                 self._bar = stack.enter_context(bar(self._console))
                 self._bar.add_task("compiling", total=None)
             try:
-                yield self
+                yield
             finally:
                 self._bar = None
                 if self._writer:
@@ -368,5 +368,5 @@ def bar(console: rich.console.Console, **more: Any) -> rich.progress.Progress:
 
 def duration(seconds: float) -> str:
     """Returns a length of time as days, hours, minutes and seconds; 999,999,999 days at most."""
-    longest = datetime.timedelta.max.total_seconds()
-    return str(datetime.timedelta(seconds=min(round(seconds), int(longest))))
+    longest = datetime.timedelta.max.days * 86_400
+    return str(datetime.timedelta(seconds=min(round(seconds), longest)))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import sys
@@ -52,7 +53,7 @@ def parse(
     )
     parser.add_argument(
         "--results-dir",
-        type=_folder,
+        type=options.folder,
         default=publication.folder,
         metavar="DIR",
         help="compute in this folder, and show its values beside the published ones [results]",
@@ -94,18 +95,15 @@ def parse(
     return given
 
 
-def _folder(text: str) -> Path:
-    """Returns the folder of that name; an empty name, as of an unset variable, is refused."""
-    if not text:
-        raise argparse.ArgumentTypeError("a name is needed")
-    return Path(text)
-
-
 def _cores() -> int:
-    """Returns how many cores this process may use."""
+    """Returns how many cores this process may use, or its container if that has less."""
+    cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):  # no such file; no number: no limit
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
 
 
 def run(publication: Publication, given: argparse.Namespace) -> int:
@@ -153,6 +151,8 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
         display.say("\n".join(wrong) or "all that is generated is what the results give")
         return 1 if wrong else 0
     publish.write(files, drawn)
+    for line in publish.left_over(files, drawn, folder):
+        display.say(f"{line}; delete it")
     _say_what_came_out({name: filled[name] for name in given.tables}, published, display)
     others = [name for name in every if not (name in given.tables or filled[name].complete)]
     if others and published is None:

@@ -30,8 +30,9 @@ fields
                          pruning path; statistics and histograms before and after it
     diverged             where and what to lower; absent if finished
     seconds              computing time, all parts of an interrupted run together
-    versions             python, tensorflow, numpy, platform, device; code: of the sources
-                         (`code_digest`), not in files from before it was stored
+    versions             python, tensorflow, numpy, platform, device; threads of a kernel, or all;
+                         code: of the sources (`code_digest`). The last two are not in files from
+                         before they were stored
     date                 when it ended, UTC
 """
 
@@ -43,6 +44,7 @@ import functools
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -196,9 +198,9 @@ def replacing(path: Path, temporary: Path | None = None) -> Iterator[IO[bytes]]:
 
     Args:
         path: of the other one.
-        temporary: meanwhile, in the same folder; None for a name of this process.
+        temporary: meanwhile, in the same folder; None for a name that no other process has.
     """
-    temporary = temporary or path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary or path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("wb") as file:
             yield file

@@ -186,7 +186,8 @@ def test_failing_command_is_told_and_stops_no_other(
         row("good", "joint.py"),
     )
     assert make(results, table(*rows)) == 3  # two λ of ewc
-    assert [one.key[1] for one in filled(results, table(*rows)).rows if not one.missing] == ["good"]
+    complete = [one.row.label for one in filled(results, table(*rows)).rows if not one.missing]
+    assert complete == ["good"]
     places = begun(project)
     assert len(places) == len(set(places))
     out = capsys.readouterr().out

@@ -495,6 +495,11 @@ def test_refusal_says_why(refused: Any, line: str, reason: str) -> None:
     assert reason in refused("anpyc_wi_np", *line.split())
 
 
+@pytest.mark.parametrize("flag", ["--data-dir", "--results-dir", "--tensorboard"])
+def test_folder_needs_a_name(refused: Any, flag: str) -> None:
+    assert "a name is needed" in refused("anpyc_wi_np", flag, "")
+
+
 @pytest.mark.parametrize("arguments", [["3"], ["--tasks", "3", "4"], [""], ["--bad\nflag"]])
 def test_stray_argument_is_refused_in_one_line(refused: Any, arguments: list[str]) -> None:
     refused("anpyc_wo_np", *arguments)
