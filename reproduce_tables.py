@@ -46,7 +46,7 @@ def blocks(filled: Mapping[str, tables.Filled]) -> dict[str, str | None]:
         **summaries.speed(stored("benchmark.json")),
         "speed beside Avalanche": summaries.avalanche(stored("avalanche.json")),
         "headline": equal_terms.headline(filled),
-        "prices": summaries.prices(filled["defects"]),
+        "effects of defects": summaries.defects(filled["defects"]),
         "scripts": summaries.scripts(release.SCRIPTS, [filled["released"], filled["importance"]]),
     }
 

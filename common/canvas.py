@@ -48,6 +48,7 @@ LABEL_LENGTH = 30
 LEGEND_WIDTH = 2.5
 # Digits side by side that fit below an axis.
 AXIS_DIGITS = 70
+NOT_CHOSEN = "a run diverged: λ not chosen"
 
 
 def require(data: Sized) -> None:
@@ -238,7 +239,7 @@ def pruning_marks(axes: Axes, places: npt.NDArray[Any], top: float = 1.0) -> Non
 
 
 def diverged_marks(axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, **style: Any) -> None:
-    """Draws an x where no run finished, at heights y as a share of the axes' height."""
+    """Draws an x where runs diverged, at heights y as a share of the axes' height."""
     usual = {"color": COLOURS[-1], "markersize": 8, "markeredgewidth": 2}
     usual["transform"] = axes.get_xaxis_transform()
     axes.plot(x, y, linestyle="none", marker="x", **{**usual, **style})

@@ -246,7 +246,7 @@ def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list
         )
     percents = [step["percent"] for step in results[0]["path"]]
     curves = {
-        label: [[step[key] for step in result["path"]] for result in results]
+        label: [[one[key][0][0], *(step[key] for step in one["path"])] for one in results]
         for label, key in (("test", "accuracy"), ("validation", "validation_accuracy"))
     }
     arguments = {"percents": percents, "curves": curves}

@@ -38,7 +38,7 @@ def final_accuracies(filled: tables.Filled) -> list[canvas.Drawing]:
         found = {row.row.label: [one["accuracy"][-1] for one in of] for row, of in _finished(rows)}
         return {"rows": found, "order": _order(filled)} if found else {}
 
-    title = "what is remembered of each task"
+    title = "final accuracy on each task"
     return _by_group(filled, "final", table_plots.final_accuracy, title, data)
 
 
@@ -52,14 +52,7 @@ def strengths(filled: tables.Filled) -> list[canvas.Drawing]:
             if not row.grid:
                 continue
             points[row.row.label] = {
-                strength: [
-                    (
-                        metrics.average_accuracy(one["validation_accuracy"]),
-                        metrics.forgetting(one["validation_accuracy"]),
-                    )
-                    for one in row.tuning
-                    if (one["lambda"], one["status"]) == (strength, "finished")
-                ]
+                strength: _validation([one for one in row.tuning if one["lambda"] == strength])
                 for strength in row.grid
             }
             if row.strengths:
@@ -67,19 +60,27 @@ def strengths(filled: tables.Filled) -> list[canvas.Drawing]:
         arguments = {"points": points, "chosen": chosen, "order": _order(filled)}
         return arguments if points else {}
 
-    title = "choice of λ, on the validation set"
+    seeds = len(filled.table.tuning)
+    title = f"choice of λ on the validation set, {seeds} seed{'s' if seeds > 1 else ''}"
     return _by_group(filled, "strengths", table_plots.over_strengths, title, data)
 
 
-def bars(filled: tables.Filled) -> list[canvas.Drawing]:
+def _validation(runs: Sequence[results.Result]) -> tuple[list[tuple[float, float]], int]:
+    """Returns validation ACC and F of the runs that finished, and how many diverged."""
+    found = [one["validation_accuracy"] for one in runs if one["status"] == "finished"]
+    pairs = [(metrics.average_accuracy(one), metrics.forgetting(one)) for one in found]
+    return pairs, len(runs) - len(pairs)
+
+
+def means(filled: tables.Filled) -> list[canvas.Drawing]:
     """ACC of every row, all groups in one figure."""
     column = filled.table.columns[0]
     data = {
         group: {_label(row, column): list(row.values(column).values()) for row in rows}
         for group, rows in filled.groups().items()
     }
-    arguments = {"groups": data, "ylabel": "Test accuracy, mean of all tasks (%)"}
-    return [canvas.Drawing("bars", table_plots.bars, filled.table.title, arguments)]
+    arguments = {"groups": data, "xlabel": "Test accuracy, mean of all tasks (%)"}
+    return [canvas.Drawing("means", table_plots.means, filled.table.title, arguments)]
 
 
 def differences(filled: tables.Filled) -> list[canvas.Drawing]:

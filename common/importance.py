@@ -52,9 +52,10 @@ def entropy_importance(
 
         ω_B = max(0, d⊙θ + ½ d²⊙θ²)
 
-    the second-order change of H_B when the parameter is removed, d² standing for the diagonal of
-    the Hessian. Taken per batch, d of the batch's *sum*: the batch size and the order of the images
-    are part of the definition. The ½ is the expansion's. No labels; dropout off unless asked for.
+    in the form of the second-order change of H_B when the parameter is removed, d² standing for the
+    diagonal of the Hessian, and the first term with the release's sign (docs/method.md). Taken per
+    batch, d of the batch's *sum*: the batch size and the order of the images are part of the
+    definition. The ½ is the expansion's. No labels; dropout off unless asked for.
 
     Args:
         network: is read only.

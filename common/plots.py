@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ from common.metrics import AccuracyMatrix, FloatArray, Trace
 
 # Lines of upright text that fit below an axis.
 AXIS_LINES = 45
+# Which part of the pruning path's width the point before pruning stands before the others.
+BEFORE = 12
 
 
 class Histogram(TypedDict):
@@ -147,7 +149,8 @@ def average_accuracy(
     for label, finals in levels.items():
         values = canvas.percent(finals)
         colour, mean, std = styles[label]["color"], values.mean(), canvas.spread(values)
-        axes.axhline(mean, label=label, color=colour, linestyle="--", linewidth=1.5)
+        of = f"{label}, all tasks at once"
+        axes.axhline(mean, label=of, color=colour, linestyle="--", linewidth=1.5)
         if values.size > 1:
             axes.axhspan(mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
     canvas.task_axis(axes, longest)
@@ -233,20 +236,21 @@ def sparsity(records: Sequence[Mapping[str, float]], title: str) -> Figure:
 
 
 def strength_curve(
-    points: Mapping[float, Sequence[tuple[float, float]]],
+    points: Mapping[float, tuple[Sequence[tuple[float, float]], int]],
     best: float,
     title: str,
 ) -> Figure:
     """Draws final validation and test accuracy over the consolidation strength λ.
 
     Args:
-        points: per λ and seed (validation ACC, test ACC); an empty list where every run diverged.
+        points: per λ the (validation ACC, test ACC) of the seeds that finished, and how many
+            diverged.
         best: the λ chosen.
         title: the figure's title.
     """
     canvas.require(points)
-    finished = np.array(sorted(strength for strength in points if len(points[strength])))
-    diverged = sorted(strength for strength in points if not len(points[strength]))
+    finished = np.array(sorted(strength for strength, (found, _) in points.items() if len(found)))
+    diverged = sorted(strength for strength, (_, lost) in points.items() if lost)
     figure = canvas.figure(title, 8.5, 5.0)
     axes = canvas.axes(
         figure, "Consolidation strength λ", "Accuracy after the last task, all tasks (%)"
@@ -260,7 +264,7 @@ def strength_curve(
     if not finished.size:
         axes.set_ylim(0, 100)
     for k, label in enumerate(("validation", "test")):
-        seeds = [100 * np.array([pair[k] for pair in points[strength]]) for strength in finished]
+        seeds = [100 * np.array([pair[k] for pair in points[one][0]]) for one in finished]
         # A little to either side, or the two error bars of one λ would hide each other.
         aside = (-0.005, 0.005)[k]
         axes.errorbar(
@@ -272,9 +276,7 @@ def strength_curve(
             **canvas.series_style(k),
         )
     if diverged:
-        canvas.diverged_marks(
-            axes, diverged, np.full(len(diverged), 0.03), label="every run diverged"
-        )
+        canvas.diverged_marks(axes, diverged, np.full(len(diverged), 0.03), label=canvas.NOT_CHOSEN)
     axes.axvline(best, color="0.4", linestyle=":", label=f"chosen: λ = {best:g}", zorder=1)
     strengths = np.array(sorted(points))
     labels = [f"{strength:g}" for strength in strengths]
@@ -384,6 +386,8 @@ def bars(
 ) -> Figure:
     """Draws a grouped bar chart with error bars and, beside the bars, published values.
 
+    On a logarithmic axis, where the length of a bar means nothing, points stand for the bars.
+
     Args:
         groups: per category (a place on the x axis) and series (a colour) the bar's height.
         errors: half the length of each error bar, of the same shape; None for no error bar.
@@ -402,17 +406,18 @@ def bars(
     bar = slot if reference is None else 0.65 * slot
     for k, name in enumerate(series):
         left = places - 0.4 + k * slot
-        axes.bar(
-            left + bar / 2,
-            [heights[name] for heights in groups.values()],
-            bar,
-            yerr=np.array([errors[category][name] for category in groups], dtype=np.float64),
-            label=name,
-            color=canvas.COLOURS[k % len(canvas.COLOURS)],
-            hatch=canvas.HATCHES[k % len(canvas.HATCHES)],
-            edgecolor="white",
-            error_kw={"capsize": 3, "elinewidth": 1.2},
-        )
+        heights = [of[name] for of in groups.values()]
+        yerr = np.array([errors[category][name] for category in groups], dtype=np.float64)
+        colour = canvas.COLOURS[k % len(canvas.COLOURS)]
+        style: dict[str, Any] = {"yerr": yerr, "label": name, "color": colour}
+        if log_y:
+            marker = canvas.MARKERS[k % len(canvas.MARKERS)]
+            style |= {"linestyle": "none", "marker": marker, "markersize": 6, "capsize": 3}
+            axes.errorbar(left + bar / 2, heights, **style)
+        else:
+            style |= {"hatch": canvas.HATCHES[k % len(canvas.HATCHES)], "edgecolor": "white"}
+            style["error_kw"] = {"capsize": 3, "elinewidth": 1.2}
+            axes.bar(left + bar / 2, heights, bar, **style)
         if reference is not None:
             published = np.array([reference[category][name] for category in groups])
             axes.errorbar(
@@ -424,7 +429,7 @@ def bars(
                 marker=canvas.MARKERS[k % len(canvas.MARKERS)],
                 markerfacecolor="white",
                 markersize=6,
-                color=canvas.COLOURS[k % len(canvas.COLOURS)],
+                color=colour,
                 capsize=3,
             )
     if log_y:
@@ -448,17 +453,20 @@ def pruning_path(
     """Draws accuracy over the percentage pruned.
 
     Args:
-        percents: the targets of the pruning steps, in percent, [Q].
-        curves: per label and seed the accuracies after the steps, [Q].
+        percents: the targets of the pruning steps, in percent, ascending, [Q].
+        curves: per label and seed the accuracy before pruning, then those after the steps, [1+Q].
         title: the figure's title.
     """
     canvas.require(curves)
     figure = canvas.figure(title, 8.5, 5.0)
     axes = canvas.axes(figure, "Pruned, target per tensor (%)", "Accuracy (%)")
+    steps = np.asarray(percents, dtype=np.float64)
+    before = steps[0] - max(steps[-1] - steps[0], 1.0) / BEFORE
     for k, (label, seeds) in enumerate(curves.items()):
-        canvas.line(
-            axes, np.asarray(percents), canvas.percent(seeds), label=label, **canvas.series_style(k)
-        )
+        places = np.array([before, *steps])
+        canvas.line(axes, places, canvas.percent(seeds), label=label, **canvas.series_style(k))
+    shown = steps[:: math.ceil(len(steps) / 10)]
+    axes.set_xticks([before, *shown], ["before", *(f"{step:g}" for step in shown)])
     canvas.legend(figure, axes)
     return figure
 

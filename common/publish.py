@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,8 +39,8 @@ def plus_minus(estimate: tables.Estimate, column: tables.Column, sign: str = "")
 
     def text(value: float, sign: str) -> str:
         # First the last bits, which differ between processors, then the rest; + 0.0 for no "-0".
-        rounded = round(round(column.scale * value, tables.MOST_DIGITS), column.digits) + 0.0
-        return f"{rounded:{sign}.{column.digits}f}".replace("-", "−")
+        rounded = round(round(column.scale * value, tables.MOST_DIGITS), tables.DIGITS) + 0.0
+        return f"{rounded:{sign}.{tables.DIGITS}f}".replace("-", "−")
 
     mean = text(estimate.mean, sign)
     return mean if estimate.std is None else f"{mean} ± {text(estimate.std, '')}"
@@ -52,7 +53,7 @@ def cells(filled: tables.Filled, row: tables.FilledRow) -> dict[str, str]:
     if _chooses(filled):
         by_head["λ"] = _strength(row)
     if table.epochs:
-        by_head["epochs in all"] = "-" if row.epochs is None else f"{row.epochs:g}"
+        by_head["total epochs"] = "-" if row.epochs is None else f"{row.epochs:g}"
     for column in table.columns:
         text = shown(row.estimate(column), column, row.diverged(column))
         if reference is not None and reference.command is None:
@@ -67,10 +68,10 @@ def _apart(
     ours: tables.Estimate | None, theirs: tables.Estimate | None, column: tables.Column
 ) -> str:
     """Returns how far ours is from other people's, in standard errors; bold if it differs."""
-    error = tables.standard_error(ours, theirs) if ours and theirs else None
-    if not (ours and theirs and error):
+    if not (ours and theirs) or (error := tables.standard_error(ours, theirs)) is None:
         return ""
-    text = f"{abs(ours.mean - theirs.mean) / error:.1f} SE apart"
+    apart = abs(ours.mean - theirs.mean)
+    text = f"{apart / error if error else math.inf if apart else 0:.1f} SE apart"
     return f", **{text}**" if tables.differs(ours, theirs, column) else f", {text}"
 
 
@@ -279,14 +280,16 @@ _LEGEND = f"""\
 * Cells: percent, mean ± sample standard deviation over the seeds (number of seeds). Bands and error
   bars in figures are that deviation, but in figures of differences the standard error. Diverged
   runs are counted, and have no part in the mean.
-* λ: where a row's commands say "choose λ", it was chosen by validation accuracy, with seeds that
-  are not in the table (but for D12 in `defects`); "edge": the best λ is still the last of its grid.
-* Epochs in all: of all tasks and pruning rounds; an epoch of joint training counts once a task.
+* λ: where a row's commands say "choose λ", it was chosen by validation accuracy, with the seeds
+  named there, which are not in the table (but for D12 in `defects`). Where it is one seed, λ is
+  less certain, and no standard error contains that; "edge": the best λ is still the last of its
+  grid.
+* Total epochs: of all tasks and pruning rounds; an epoch of joint training counts once a task.
 * Difference: of the first measure to the reference row, mean ± standard error over the seeds that
   finished in both, paired by seed; "SE apart", to other people's results, not paired.
 * Noise: up to {tables.NOISE_ERRORS:g} standard errors of a difference (in a paired t test p = 0.03
-  with ten seeds, 0.07 with five, 0.13 with three), and of percentages always up to
-  {tables.NOISE_POINTS:g} points.
+  with ten seeds, 0.07 with five, 0.13 with three; every difference for itself, without correction
+  for their number). Beside published values, up to {tables.NOISE_POINTS:g} points are noise, too.
 * [What the measures mean](../docs/method.md#metrics). The same as CSV files: [tables/](tables).
 """
 _METRICS = ("ACC", "F", "BWT", "F_max", "LA", "min_ACC", "WC_ACC")
@@ -355,10 +358,11 @@ def _made(done: Iterable[tables.Filled]) -> str:
 
     hours = sum(result["seconds"] for result in runs) / 3600
     diverged = sum(result["status"] == "diverged" for result in runs)
+    threads = "" if versions.get("threads", set()) - {"1"} else "one thread a run, "
     dates = sorted({result["date"][:10] for result in runs})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     return (
-        f"{len(runs)} runs ({diverged} diverged), {hours:.1f} hours in all, one thread a run, "
+        f"{len(runs)} runs ({diverged} diverged), {hours:.1f} hours in all, {threads}"
         f"{when}. TensorFlow {all_of('tensorflow')}, NumPy {all_of('numpy')}, "
         f"Python {all_of('python')}, {all_of('device')}; {all_of('platform')}.\n"
     )
@@ -467,7 +471,12 @@ def check(
             wrong.append(f"{path} is missing")
         elif not drawing.is_in(path):
             wrong.append(f"{path} does not show what the results give")
+    return wrong + left_over(files, drawn, folder)
+
+
+def left_over(
+    files: Mapping[Path, str], drawn: Mapping[Path, canvas.Drawing], folder: Path
+) -> list[str]:
+    """Returns a line for every file beside the generated ones; arguments as for `check`."""
     found = (*folder.glob("tables/*.csv"), *folder.glob("figures/*.png"))
-    return wrong + [
-        f"{path} is of no complete table" for path in found if path not in {*files, *drawn}
-    ]
+    return [f"{path} is of no complete table" for path in found if path not in {*files, *drawn}]

@@ -28,7 +28,8 @@ def choose_strength(runs: Sequence[Mapping[str, Any]], by_test: bool = False) ->
         by_test: by test accuracy, as released (D12), instead of validation accuracy.
 
     Returns:
-        λ; None where the script has none, or with every λ a run diverged.
+        λ, of equally good ones the smallest; None where the script has none, or with every λ a run
+        diverged.
     """
     key = "accuracy" if by_test else "validation_accuracy"
     means = {}
@@ -37,7 +38,7 @@ def choose_strength(runs: Sequence[Mapping[str, Any]], by_test: bool = False) ->
         if all(result["status"] == "finished" for result in of):
             # Without its last bits: equal accuracies in another order have the same mean.
             means[strength] = round(float(np.mean([result[key][-1] for result in of])), 12)
-    return max(means, key=lambda strength: means[strength]) if means else None
+    return max(means, key=lambda one: (means[one], -(one or 0.0)), default=None)
 
 
 def at_end(best: float, grid: Sequence[float]) -> bool:
@@ -96,9 +97,8 @@ def accuracy_report(
             text = [_mean_std(values) for values in [validation, *each]]
             rows.append([labels[strength], f"mean of {len(finished)}", *text, ""])
         if strength is not None:
-            points[strength] = [
-                (results.validation_accuracy(r), r["metrics"]["ACC"]) for r in finished
-            ]
+            pairs = [(results.validation_accuracy(r), r["metrics"]["ACC"]) for r in finished]
+            points[strength] = (pairs, len(of) - len(finished))
         if finished and not results.is_joint(finished[0]["accuracy"]):
             label = name if strength is None else f"λ {results.number(strength)}"
             curves[label] = [metrics.average_accuracy_curve(r["accuracy"]) for r in finished]
@@ -125,7 +125,7 @@ def _drawings(
     title: str,
     chosen: Sequence[dict[str, Any]],
     curves: dict[str, list[Any]],
-    points: dict[float, list[tuple[float, float]]],
+    points: dict[float, tuple[list[tuple[float, float]], int]],
     best: float | None,
 ) -> list[canvas.Drawing]:
     """Returns the figures of a command: of the chosen λ, and over the grid."""

@@ -1,4 +1,4 @@
-"""Texts of generated blocks that are not a table of runs: speed, time, what each defect costs."""
+"""Texts of generated blocks that are not a table of runs: speed, time, the effect of defects."""
 
 from __future__ import annotations
 
@@ -90,17 +90,17 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def prices(defects: tables.Filled) -> str | None:
-    """Returns the block that shows what each defect costs; None as long as it is not complete.
+def defects(filled: tables.Filled) -> str | None:
+    """Returns the block that shows the effect of each defect; None as long as it is not complete.
 
     Args:
-        defects: a table with a group a script, whose labels begin with the defect or "all".
+        filled: a table with a group a script, whose labels begin with the defect or "all".
     """
-    if not defects.complete:
+    if not filled.complete:
         return None
     of_defects: dict[str, list[str]] = {name: [] for name in (*options.DEFECTS, "all")}
-    for row in defects.rows:
-        reference = defects.reference(row)
+    for row in filled.rows:
+        reference = filled.reference(row)
         if reference is None:
             continue
         found, lost = tables.difference(row, reference), row.diverged(tables.ACC)
@@ -108,9 +108,10 @@ def prices(defects: tables.Filled) -> str | None:
         parts += [f"({lost} diverged)"] if lost else []
         defect = row.row.label.split()[0].strip(":,")
         of_defects[defect].append(" ".join((row.row.group, *parts)))
-    lines = [[defect, "; ".join(costs)] for defect, costs in of_defects.items() if costs]
-    rows = f"[rows and commands](../results/README.md#{publish.anchor(defects.table.title)})"
+    lines = [[defect, "; ".join(each)] for defect, each in of_defects.items() if each]
+    rows = f"[rows and commands](../results/README.md#{publish.anchor(filled.table.title)})"
     return (
-        "What each costs on the short protocols, in points of ACC, paired by seed, mean ± standard "
-        f"error ({rows}):\n\n{publish.markdown(['', 'ACC with it less ACC without'], lines)}"
+        "The effect of each on the short protocols, in points of ACC, paired by seed, mean ± "
+        f"standard error ({rows}):\n\n"
+        f"{publish.markdown(['', 'ACC with it less ACC without'], lines)}"
     )

@@ -30,8 +30,14 @@ ROW_LENGTH = 44
 HEADING_LENGTH = 56
 XLABEL_LENGTH = 80
 DIVERGED = "every run diverged"
-# How many times the median the largest difference may be, and one point, on a linear axis.
+# An axis is linear unless its largest difference is more than so many points, and more than so many
+# times the median.
 SQUEEZED = 8
+TRACED = (0, 1, 2)  # tasks that have a line along training
+_DIAMONDS: dict[str, Any] = {
+    **{"linestyle": "none", "marker": "D", "markersize": 5, "color": canvas.COLOURS[0]},
+    "capsize": 3,
+}
 
 
 def final_accuracy(
@@ -64,7 +70,7 @@ def final_accuracy(
 
 
 def over_strengths(
-    points: Mapping[str, Mapping[float, Sequence[tuple[float, float]]]],
+    points: Mapping[str, Mapping[float, tuple[Sequence[tuple[float, float]], int]]],
     title: str,
     chosen: Mapping[str, float] | None = None,
     order: Sequence[str] = (),
@@ -72,8 +78,8 @@ def over_strengths(
     """Draws validation accuracy and forgetting over the consolidation strength λ, per method.
 
     Args:
-        points: per label (a method), λ > 0 and seed (validation ACC, validation F); an empty list
-            where every run diverged.
+        points: per label (a method) and λ > 0 the (validation ACC, validation F) of the seeds that
+            finished, and how many diverged.
         title: the figure's title.
         chosen: per label the chosen λ, one at which a run finished.
         order: as for `canvas.series_styles`.
@@ -81,7 +87,7 @@ def over_strengths(
     canvas.require(points)
     styles = canvas.series_styles(points, order)
     chosen = chosen or {}
-    if not all(len(points.get(label, {}).get(best, ())) for label, best in chosen.items()):
+    if not all(len(points.get(label, {}).get(one, ((), 0))[0]) for label, one in chosen.items()):
         raise ValueError("expected a finished run at every chosen λ")
     strengths = _strengths(points.values())
     figure = canvas.figure(title, 13.0, 5.0)
@@ -97,7 +103,7 @@ def over_strengths(
         panels.append(axes)
         _strength_axis(axes, strengths)
         for k, (label, pairs) in enumerate(points.items()):
-            curve = {strength: [pair[measure] for pair in pairs[strength]] for strength in pairs}
+            curve = {one: [pair[measure] for pair in found] for one, (found, _) in pairs.items()}
             aside, style = _aside(k, len(points), strengths), styles[label]
             _strength_line(axes, curve, aside, label=label, **style)
             if label in chosen:
@@ -110,8 +116,8 @@ def over_strengths(
     # Methods that diverge at the same λ stand one above the other.
     heights = dict.fromkeys(strengths, 0.0)
     for label, pairs in points.items():
-        for strength in pairs:
-            if len(pairs[strength]):
+        for strength, (_, diverged) in pairs.items():
+            if not diverged:
                 continue
             height = heights[strength] + MARK / 2
             heights[strength] += MARK
@@ -121,7 +127,7 @@ def over_strengths(
             transform = panels[0].get_xaxis_transform()
             panels[0].plot([strength], [height], transform=transform, **styles[label])
     if any(heights.values()):
-        canvas.diverged_marks(panels[0], [], [], color="0.3", label=DIVERGED, **cross)
+        canvas.diverged_marks(panels[0], [], [], color="0.3", label=canvas.NOT_CHOSEN, **cross)
     _y_limits(panels[:1], max(heights.values()))
     canvas.legend(figure, panels[1], panels)
     return figure
@@ -183,29 +189,26 @@ def updates(
 def along_training(
     traces: Mapping[str, Sequence[Trace]],
     title: str,
-    tasks: Sequence[int] = (0, 1, 2),
 ) -> Figure:
-    """Draws the accuracy of some tasks along the whole of training, a panel per method.
+    """Draws the accuracy of the first tasks along the whole of training, a panel per method.
 
     Methods differ in how long they train on a task, so every task takes the same width.
 
     Args:
         traces: per label (a method) and seed the readings, as for `plots.accuracy_trace`.
         title: the figure's title.
-        tasks: the numbers of the tasks that have a line.
     """
     canvas.require(traces)
-    canvas.require(tasks)
     xlabel, ylabel = "Task in training, from its first to its last step", "Test accuracy (%)"
     figure, panels, beside = _panels(title, list(traces), 2, xlabel, ylabel)
     for axes, seeds in zip(panels, traces.values(), strict=True):
         trained, epochs, steps = canvas.trace_places(seeds)
         numbers, which = np.unique(trained, return_inverse=True)
-        if not set(tasks) <= set(numbers):
-            raise ValueError(f"expected readings in each of the tasks {list(tasks)}")
+        if not set(TRACED) <= set(numbers):
+            raise ValueError(f"expected readings in each of the tasks {TRACED}")
         ends = np.array([0, *(steps[trained == task].max() for task in numbers)])
         places = which + (steps - ends[which]) / np.diff(ends)[which]
-        for k, task in enumerate(tasks):
+        for k, task in enumerate(TRACED):
             began = trained >= task
             style = {**canvas.series_style(k), "markevery": _sparse_markers(k, began.sum())}
             style["clip_on"] = False  # as in plots.accuracy_trace
@@ -255,52 +258,36 @@ def differences(
         places,
         xerr=[math.nan if error is None else 100 * error for _, error, _ in rows],
         label="mean, with its standard error",
-        linestyle="none",
-        marker="D",
-        markersize=5,
-        color=canvas.COLOURS[0],
-        capsize=3,
+        **_DIAMONDS,
     )
     canvas.legend(figure, axes, [axes])
     return figure
 
 
-def bars(
+def means(
     groups: Mapping[str, Mapping[str, Sequence[float]]],
     title: str,
-    ylabel: str,
+    xlabel: str,
 ) -> Figure:
-    """Draws a horizontal bar per row, as long as the mean accuracy of its seeds.
-
-    The bars begin at a round number below the lowest value; the label of the axis says at which.
+    """Draws the mean accuracy of the seeds, a row each.
 
     Args:
         groups: per heading and row label the ACC of the seeds; empty where every run diverged.
         title: the figure's title.
-        ylabel: what the bars show, with its unit.
+        xlabel: what is drawn, with its unit.
     """
     rows = [_percents(values) for group in groups.values() for values in group.values()]
-    begin = _round_below(rows)
-    if begin:
-        ylabel = f"{ylabel}; the axis begins at {begin:g} %"
-    figure, axes, places = _listing(title, groups, ylabel, ROW)
+    figure, axes, places = _listing(title, groups, xlabel, ROW)
     finished = [k for k, values in enumerate(rows) if values.size]
-    axes.barh(
-        places[finished],
+    _seed_dots(axes, places, rows, "one seed", color=canvas.COLOURS[0])
+    axes.errorbar(
         [rows[k].mean() for k in finished],
-        0.6 * ROW,
+        places[finished],
         xerr=[canvas.spread(rows[k]) for k in finished],
         label="mean, with one standard deviation",
-        color=canvas.COLOURS[5],
-        error_kw={"capsize": 3, "elinewidth": 1.2},
+        **_DIAMONDS,
     )
-    _seed_dots(axes, places, rows, "one seed", color="black")
     _mark_diverged(axes, np.delete(places, finished))
-    ends = [
-        end for k in finished for end in (rows[k].max(), rows[k].mean() + canvas.spread(rows[k]))
-    ]
-    highest = float(np.nanmax(ends)) if ends else 100.0
-    axes.set_xlim(begin, highest + 0.04 * (highest - begin))  # matplotlib's margin counts from 0
     canvas.legend(figure, axes, [axes])
     return figure
 
@@ -486,14 +473,3 @@ def _mark_diverged(axes: Axes, places: FloatArray) -> None:
     if places.size:
         where = {"transform": axes.get_yaxis_transform(), "label": DIVERGED}
         canvas.diverged_marks(axes, np.full(places.size, 0.015), places, markersize=6, **where)
-
-
-def _round_below(rows: Sequence[FloatArray]) -> float:
-    """Returns a round number below all values and error bars, not below 0."""
-    lows = [min(x.min(), x.mean() - np.nan_to_num(canvas.spread(x))) for x in rows if x.size]
-    if not lows:
-        return 0.0
-    low = min(lows)
-    width = max(max(values.max() for values in rows if values.size) - low, 0.1)
-    step = 10.0 ** math.floor(np.log10(width))
-    return max(0.0, step * math.floor((low - width / 20) / step))

@@ -18,6 +18,7 @@ from common.results import Result
 WIDENINGS = 3  # of a grid, at most
 NOISE_ERRORS = 2.5  # standard errors, up to which two means do not differ
 NOISE_POINTS = 0.5  # percentage points, likewise
+DIGITS = 2  # of a cell, after the point
 MOST_DIGITS = 9  # before a mean is rounded for print: hides the last bits of another processor
 
 
@@ -29,14 +30,12 @@ class Column:
         title: head of the column; in a CSV file its name.
         value: of a result and the row's group, as the result has it; None where it has none.
         scale: factor for print: 100 for percent.
-        digits: after the point.
         strength: of the runs that count; None for all of the row.
     """
 
     title: str
     value: Callable[[Result, str], float | None]
     scale: float = 100.0
-    digits: int = 2
     strength: float | None = None
 
 
@@ -186,11 +185,6 @@ class FilledRow:
     waits: bool = False
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Group and label."""
-        return self.row.group, self.row.label
-
-    @property
     def epochs(self) -> float | None:
         """Epochs that a run trains, over all tasks and pruning rounds; None where it has steps.
 
@@ -199,7 +193,9 @@ class FilledRow:
         settings = self.command.settings if self.command else None
         if settings is None or getattr(settings, "epochs", None) is None:
             return None
-        rounds = max((len(result.get("sparsity", ())) for result in self.runs), default=0)
+        rounds = max(
+            (len(one.get("sparsity", one.get("path", ()))) for one in self.runs), default=0
+        )
         again = settings.retrain_epochs * rounds if rounds else 0
         return float(settings.tasks * settings.epochs + again)
 
@@ -267,7 +263,7 @@ class Filled:
             KeyError: there is no such row.
         """
         for row in self.rows:
-            if row.key == (group, label):
+            if (row.row.group, row.row.label) == (group, label):
                 return row
         raise KeyError(f"{self.table.name} has no row {label!r} under {group!r}")
 
@@ -329,7 +325,7 @@ def _fill_row(table: Table, row: Row, store: commands.Store, chosen: FilledRow |
 
     strengths = getattr(command.settings, "strength", (None,))
     if chosen is not None:
-        result.waits, strengths = chosen.waits, chosen.strengths
+        result.waits, strengths, result.edge = chosen.waits, chosen.strengths, chosen.edge
         result.missing = chosen.missing if chosen.waits else ()
     elif len(strengths) > 1 and tuning:
         more, strengths = tuple(sorted(strengths)), ()
@@ -340,9 +336,7 @@ def _fill_row(table: Table, row: Row, store: commands.Store, chosen: FilledRow |
             if result.waits:
                 strengths, result.edge = (), False
                 break
-            # In ascending order, since of equal ones the first is chosen.
-            in_order = sorted(result.tuning, key=lambda one: (one["lambda"], one["seed"]))
-            best = report.choose_strength(in_order, row.by_test)
+            best = report.choose_strength(result.tuning, row.by_test)
             strengths = () if best is None else (best,)
             result.edge = best is not None and report.at_end(best, result.grid)
             if not table.widen or not (result.edge or best is None) or widenings == WIDENINGS:

@@ -304,9 +304,10 @@ def test_result_says_what_was_run(first_run: FirstRun, script: str) -> None:
     assert settings.get("steps") is None
     assert re.fullmatch("[0-9a-f]{64}", settings["data"])
     assert not settings.keys() & {"data_dir", "results_dir", "device", "fresh", "seeds", "strength"}
-    versions = {"python", "tensorflow", "numpy", "platform", "device", "code"}
+    versions = {"python", "tensorflow", "numpy", "platform", "device", "threads", "code"}
     assert result["versions"].keys() == versions
     assert result["versions"]["device"] == "cpu"
+    assert result["versions"]["threads"] == os.environ.get("TF_NUM_INTRAOP_THREADS", "all")
     assert result["seconds"] > 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", result["date"])
     # Not the default settings: a hash is in the name.
@@ -614,6 +615,10 @@ def test_choice_of_strength() -> None:
     assert choose(diverged) is None
     assert choose([made_up(None, 0, [[0.5]], [[0.5]])]) is None
     assert choose([made_up(7, 0, [[0.5]], [[0.5]])]) == 7
+    # Of equal ones the smallest, also where the order changes the last bits of the mean.
+    equal = [made_up(1, 0, [], [[0.3, 0.2, 0.1]]), made_up(3, 0, [], [[0.1, 0.2, 0.3]])]
+    assert np.mean([0.3, 0.2, 0.1]) < np.mean([0.1, 0.2, 0.3])
+    assert choose(equal) == choose(equal[::-1]) == 1
 
 
 def test_strength_at_the_end_of_its_grid_is_told() -> None:
@@ -1030,6 +1035,14 @@ def test_terminal_shows_a_bar(
     assert "\x1b[" in ended.out
     assert "100%" in ended.out and " left" in ended.out
     assert "after task 1: mean" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(59.6, "0:01:00"), (90061, "1 day, 1:01:01"), (1e30, "999999999 days, 0:00:00")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert progresses.duration(seconds) == text
 
 
 def test_log_says_every_half_minute_how_far_a_run_is(

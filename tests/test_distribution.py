@@ -161,7 +161,8 @@ def made_up(seed: int) -> dict[str, Any]:
         {"percent": percent, "accuracy": rng.random(), "validation_accuracy": rng.random()}
         for percent in (0, 5, 10)
     ]
-    return {"seed": seed, "accuracy": [[rng.random()]], "importance": importances, "path": path}
+    before = {key: [[rng.random()]] for key in ("accuracy", "validation_accuracy")}
+    return {"seed": seed, **before, "importance": importances, "path": path}
 
 
 MADE_UP = [made_up(seed) for seed in range(3)]
@@ -238,7 +239,7 @@ def test_figures_are_drawn_from_the_numbers_in_the_results() -> None:
 
     assert list(drawn["path"]["percents"]) == [0, 5, 10]
     for label, key in (("test", "accuracy"), ("validation", "validation_accuracy")):
-        expected = [[step[key] for step in result["path"]] for result in MADE_UP]
+        expected = [[one[key][0][0], *(step[key] for step in one["path"])] for one in MADE_UP]
         assert drawn["path"]["curves"][label] == expected
 
 

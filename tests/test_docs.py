@@ -160,7 +160,7 @@ def test_headline() -> None:
     for name in ("equal-small", "long"):
         with (ROOT / "results" / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
             lines = list(csv.DictReader(file))
-        for group in ("Several heads", "One head"):
+        for group in ("Multi-head", "Single-head"):
             of_group = [line for line in lines if line["group"] == group]
             columns.append(
                 {

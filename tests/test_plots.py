@@ -181,20 +181,24 @@ def test_sparsity(drawn, percents):
     ],
 )
 def test_strength_curve(drawn, seeds, strengths, diverged, best):
-    points = {strength: GENERATOR.uniform(0.8, 1.0, (seeds, 2)).tolist() for strength in strengths}
-    points |= {strength: [] for strength in diverged}
+    points = {one: (GENERATOR.uniform(0.8, 1.0, (seeds, 2)).tolist(), 0) for one in strengths}
+    points |= {strength: ([], seeds) for strength in diverged}
+    # Where only some did, the others have their mean.
+    partly = strengths[-1:] if seeds > 1 else []
+    points |= {strength: (points[strength][0], 1) for strength in partly}
     figure = drawn(plots.strength_curve, points, best)
     (axes,) = figure.axes
-    marks = ["every run diverged"] * bool(diverged)
+    marked = [*partly, *diverged]
+    marks = ["a run diverged: λ not chosen"] * bool(marked)
     assert sorted(legend(figure)) == sorted(["validation", "test", f"chosen: λ = {best:g}", *marks])
     for k, label in enumerate(("validation", "test")):
         x, y, halves = error_bars(axes, label)
         aside = 0.1 * np.array(strengths) if axes.get_xscale() == "log" else 0.2  # of the other one
         assert np.all(np.abs(x - strengths) <= aside)
-        of_seeds = [[pair[k] for pair in points[strength]] for strength in strengths]
+        of_seeds = [[pair[k] for pair in points[strength][0]] for strength in strengths]
         np.testing.assert_allclose(y, [100 * np.mean(values) for values in of_seeds])
         np.testing.assert_allclose(halves, [std(values) for values in of_seeds])
-    assert [list(line.get_xdata()) for line in lines(axes, "x")] == [diverged] * bool(diverged)
+    assert [list(line.get_xdata()) for line in lines(axes, "x")] == [marked] * bool(marked)
     assert set(labelled(axes, f"chosen: λ = {best:g}").get_xdata()) == {best}
 
 
@@ -266,11 +270,17 @@ def test_bars(drawn, log_y, with_reference):
     theirs = [f"{name}, the authors" for name in ("before", "after") if with_reference]
     assert sorted(legend(figure)) == sorted(["before", "after", *theirs])
     for name in ("before", "after"):
-        (drawn_bars,) = [one for one in axes.containers if one.get_label() == name]
-        assert [bar.get_height() for bar in drawn_bars] == [bar[name] for bar in groups.values()]
-        assert [round(bar.get_center()[0]) for bar in drawn_bars] == [0, 1]
+        heights = [bar[name] for bar in groups.values()]
+        if log_y:
+            x, y, found = error_bars(axes, name)
+            assert (np.round(x).tolist(), y.tolist()) == ([0, 1], heights)
+        else:
+            (drawn_bars,) = [one for one in axes.containers if one.get_label() == name]
+            assert [bar.get_height() for bar in drawn_bars] == heights
+            assert [round(bar.get_center()[0]) for bar in drawn_bars] == [0, 1]
+            found = half_lengths(drawn_bars.errorbar[2][0])
         halves = np.array([bar[name] for bar in errors.values()], dtype=float)
-        np.testing.assert_allclose(half_lengths(drawn_bars.errorbar[2][0]), halves)
+        np.testing.assert_allclose(found, halves)
         if with_reference:
             x, y, halves = error_bars(axes, f"{name}, the authors")
             np.testing.assert_array_equal(np.round(x), [0, 1])
@@ -298,9 +308,12 @@ def test_labels_of_bars_do_not_touch(drawn, names):
 @pytest.mark.parametrize("seeds", [1, 3, 10])
 def test_pruning_path(drawn, seeds):
     percents = np.arange(0, 90, 5)
-    curves = {"test": GENERATOR.uniform(0.9, 1.0, (seeds, 18)), "training": [np.ones(18)]}
+    curves = {"test": GENERATOR.uniform(0.9, 1.0, (seeds, 19)), "training": [np.ones(19)]}
     figure = drawn(plots.pruning_path, percents, curves)
-    assert_curves(figure.axes[0], [(percents, each) for each in curves.values()])
+    (axes,) = figure.axes
+    before = axes.get_xticks()[0]
+    assert before < 0 and axes.get_xticklabels()[0].get_text() == "before"
+    assert_curves(axes, [([before, *percents], each) for each in curves.values()])
     assert legend(figure) == list(curves)
 
 
@@ -344,7 +357,7 @@ def test_arguments_are_not_modified_and_pictures_are_the_same(path):
         lambda: plots.omega_histogram({}, "title"),
         lambda: plots.bars({}, {}, "title", "Kurtosis"),
         lambda: plots.pruning_path([0, 5], {}, "title"),
-        lambda: plots.pruning_path([0, 5], {"a": [[0.9]]}, "title"),
+        lambda: plots.pruning_path([0, 5], {"a": [[0.9, 0.9]]}, "title"),
     ],
 )
 def test_no_or_uneven_data(draw):

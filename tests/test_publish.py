@@ -62,7 +62,7 @@ def test_cell_is_mean_deviation_and_number(tmp_path: Path) -> None:
     found = filled(tmp_path, table(row("joint", "joint.py"), seeds=(0, 1, 2)))
     assert cells(found, 0) == {
         "": "joint",
-        "epochs in all": "6",
+        "total epochs": "6",
         "ACC": "90.00 ± 5.00 (3)",
         "F": "-",
         "LA": "-",
@@ -117,10 +117,10 @@ def test_number_has_two_digits_and_a_minus_sign(value: float, text: str) -> None
     assert shown(value) == text
 
 
-def test_column_says_scale_and_digits() -> None:
-    column = Column("", ACC.value, 1.0, 3)
-    assert shown(-1234.56789, column) == "−1234.568"
-    assert publish.plus_minus(Estimate(0.5, 0.25, 3), column) == "0.500 ± 0.250"
+def test_column_says_scale() -> None:
+    column = Column("", ACC.value, 1.0)
+    assert shown(-1234.56789, column) == "−1234.57"
+    assert publish.plus_minus(Estimate(0.5, 0.25, 3), column) == "0.50 ± 0.25"
 
 
 def test_difference_has_a_sign() -> None:
@@ -167,6 +167,14 @@ def test_cell_says_how_far_other_peoples_figure_is(tmp_path: Path, shift: float)
     assert cells(found, 1)["F"] == "-"
 
 
+def test_values_without_spread_are_compared(tmp_path: Path) -> None:
+    keep_all(tmp_path / "small", "joint.py", (0.5, 0.5))
+    for theirs, apart in ((0.5, 0.5), "0.0 SE apart"), ((0.9, 0.9), "**inf SE apart**"):
+        rows = Row("theirs", estimates={"ACC": Estimate.of(theirs)}), row("ours", "joint.py")
+        found = filled(tmp_path, table(*rows, reference="theirs"))
+        assert cells(found, 1)["ACC"] == f"50.00 ± 0.00 (2), {apart}"
+
+
 def test_other_peoples_single_value_is_not_compared(tmp_path: Path) -> None:
     keep_all(tmp_path / "small", "joint.py", (0.5, 0.6))
     rows = Row("theirs", estimates={"ACC": Estimate.of((0.9,))}), row("ours", "joint.py")
@@ -181,7 +189,7 @@ def test_body_has_a_table_under_each_heading(tuned: Filled) -> None:
     text = publish.body(tuned)
     lines = lines_of(text)
     assert {len(line) for line in lines} == {7}
-    assert lines[0] == ["", "λ", "epochs in all", "ACC", "F", "LA", "difference"]
+    assert lines[0] == ["", "λ", "total epochs", "ACC", "F", "LA", "difference"]
     assert lines[1] == ["---", *["--:"] * 6]
     assert [line[0] for line in lines] == ["", "---", "finetune", "ewc", "", "---", "joint"]
     assert lines[3] == list(cells(tuned, 1).values())
@@ -458,6 +466,8 @@ def test_document_has_the_complete_tables(tuned: Filled, tmp_path: Path) -> None
     assert "Not complete yet" not in publish.document({"small": tuned})
     nothing = publish.document({"lacking": found["lacking"]})
     assert "No table is complete.\n" in nothing
+    tuned.rows[0].runs[0]["versions"] = {"threads": "all"}
+    assert "0.1 hours in all, 2025-11-25." in publish.document({"small": tuned})
 
 
 def test_document_compares_with_complete_tables_alone(tuned: Filled, tmp_path: Path) -> None:
@@ -637,7 +647,7 @@ def test_picture_of_other_data_is_found_and_drawn_again(
 def test_texts_and_figures_are_those_of_complete_tables(tuned: Filled, tmp_path: Path) -> None:
     tuned.table = dataclasses.replace(tuned.table, drawings=(drawings.final_accuracies,))
     lacking = table(
-        row("finetune", "finetune.py --epochs 9"), name="lacking", drawings=(drawings.bars,)
+        row("finetune", "finetune.py --epochs 9"), name="lacking", drawings=(drawings.means,)
     )
     found = {"small": tuned, "lacking": filled(tmp_path, lacking)}
     assert publish.texts(tmp_path, found) == {
@@ -655,7 +665,7 @@ DRAWN: dict[str, tuple[Callable[[Filled], list[Drawing]], Callable[..., Figure]]
     "curves": (drawings.curves, plots.average_accuracy),
     "final": (drawings.final_accuracies, table_plots.final_accuracy),
     "strengths": (drawings.strengths, table_plots.over_strengths),
-    "bars": (drawings.bars, table_plots.bars),
+    "means": (drawings.means, table_plots.means),
     "differences": (drawings.differences, table_plots.differences),
     "agreement": (drawings.agreement, table_plots.agreement),
     "trace": (drawings.along_training, table_plots.along_training),
@@ -706,7 +716,7 @@ def test_digest_changes_with_the_data_that_are_drawn(tmp_path: Path) -> None:
     before = digests("before")
     assert digests("again") == before
     assert len(set(before.values())) == len(before)
-    of_acc = {"curves", "final", "bars", "differences", "agreement"}
+    of_acc = {"curves", "final", "means", "differences", "agreement"}
     for key, value, which in (
         ("finetune", 0.51, of_acc),
         ("ewc", 0.81, of_acc),
@@ -757,13 +767,14 @@ def test_strengths_are_those_that_chose(tmp_path: Path) -> None:
     (one,) = drawings.strengths(whole(tmp_path))
     points = one.arguments["points"]
     assert list(points) == ["ewc"] and list(points["ewc"]) == [1, 3, 10]
-    assert points["ewc"][3] == [pytest.approx((0.7, 0.1)), pytest.approx((0.1, 0.1))]
-    assert points["ewc"][10] == [pytest.approx((0.65, 0.1))]  # the other one diverged
+    assert points["ewc"][3] == ([pytest.approx((0.7, 0.1)), pytest.approx((0.1, 0.1))], 0)
+    assert points["ewc"][10] == ([pytest.approx((0.65, 0.1))], 1)
+    assert one.title.endswith("on the validation set, 2 seeds")
     assert one.arguments["chosen"] == {"ewc": 3}
 
 
-def test_bars_name_the_rows_with_what_diverged(tmp_path: Path) -> None:
-    (one,) = drawings.bars(whole(tmp_path, "A group"))
+def test_means_name_the_rows_with_what_diverged(tmp_path: Path) -> None:
+    (one,) = drawings.means(whole(tmp_path, "A group"))
     assert one.arguments["groups"] == {
         "A group": {
             "finetune": pytest.approx([0.5, 0.6]),
@@ -771,7 +782,7 @@ def test_bars_name_the_rows_with_what_diverged(tmp_path: Path) -> None:
             "joint": pytest.approx([0.95, 0.96]),
         }
     }
-    (one,) = drawings.bars(whole(tmp_path))
+    (one,) = drawings.means(whole(tmp_path))
     assert list(one.arguments["groups"]) == [""]
 
 

@@ -141,13 +141,14 @@ def test_figures_are_of_the_chosen_strength_and_over_the_grid() -> None:
     for label, expected in curves.items():
         np.testing.assert_allclose(drawn["average"]["curves"][label], expected)
     points = {
-        1: [(0.51, 0.5), (0.44, 0.4)],
-        3: [(0.81, 0.8), (0.62, 0.6), (0.79, 0.7)],
-        10: [(0.92, 0.9)],
+        1: ([(0.51, 0.5), (0.44, 0.4)], 1),
+        3: ([(0.81, 0.8), (0.62, 0.6), (0.79, 0.7)], 0),
+        10: ([(0.92, 0.9)], 2),
     }
     assert drawn["strength"]["best"] == 3
     assert drawn["strength"]["points"] == {
-        strength: [pytest.approx(pair) for pair in pairs] for strength, pairs in points.items()
+        strength: ([pytest.approx(pair) for pair in pairs], diverged)
+        for strength, (pairs, diverged) in points.items()
     }
     assert drawn["sparsity"] == {"records": "sparsity of 0"}
     assert drawn["trace"] == {"traces": [f"trace of {seed}" for seed in range(3)]}

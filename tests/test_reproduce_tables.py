@@ -8,6 +8,7 @@ import importlib
 import itertools
 import json
 import math
+import os
 import shlex
 import shutil
 import subprocess
@@ -19,7 +20,17 @@ from typing import Any
 import pytest
 
 import reproduce_tables
-from common import canvas, commands, distribution, drawings, metrics, options, summaries, tables
+from common import (
+    canvas,
+    commands,
+    distribution,
+    drawings,
+    metrics,
+    options,
+    reproduction,
+    summaries,
+    tables,
+)
 from common.tables import ACC, Filled, FilledRow, Row
 from published.equal_terms import SMALL
 from published.release import FIRST_TASK, RELEASE, SHORT
@@ -105,7 +116,7 @@ def test_rows_and_seeds(
         wanted, choosing = seeds, tuning
         if name == "ablation" and found.row.group != "Equal terms":
             wanted = 5
-        if found.row.group in ("Fifty tasks, one head", "Large network"):
+        if found.row.group in ("Fifty tasks, single-head", "Large network"):
             choosing = (100,)
         if (name, script) == ("release-short", "anpyc_wi_np"):
             wanted = 10
@@ -123,9 +134,9 @@ def test_equal_terms_have_every_method_and_its_first_grid(
     empty: dict[str, Filled], name: str
 ) -> None:
     groups = empty[name].groups()
-    heads = {"Several heads": METHODS[:-1]}
+    heads = {"Multi-head": METHODS[:-1]}
     if name != "equal-large":
-        heads["One head"] = ("sgd_single_head", *METHODS[3:-1])
+        heads["Single-head"] = ("sgd_single_head", *METHODS[3:-1])
     assert list(groups) == list(heads)
     for group, rows in groups.items():
         scripts = [found.command.script for found in rows]
@@ -143,7 +154,7 @@ def test_equal_terms_have_every_method_and_its_first_grid(
         assert all(found is first or empty[name].reference(found) is first for found in rows)
     large = name == "equal-large"
     for found, script, settings in rows_of(empty[name]):
-        head = "multi" if found.row.group == "Several heads" else "single"
+        head = "multi" if found.row.group == "Multi-head" else "single"
         expected = {
             "strength": GRIDS.get(script),
             "head": "shared" if (script, head) == ("joint", "single") else head,
@@ -192,7 +203,7 @@ def test_ablation_changes_one_thing_at_a_time(empty: dict[str, Filled]) -> None:
     first, *others = equal
     assert first.row.label == "no pruning, sum"
     assert all(ablation.reference(found) is first for found in others)
-    long = ablation.groups()["Fifty tasks, one head"]
+    long = ablation.groups()["Fifty tasks, single-head"]
     assert not_usual(dataclasses.replace(ablation, rows=long), "--tasks 50 --head single") == {
         "no pruning, sum": {**grid, "merge": "sum"},
         "no pruning, max": grid,
@@ -236,7 +247,7 @@ def test_update_has_both_steps_and_seven_strengths(empty: dict[str, Filled]) -> 
 
 
 def test_stability_reads_the_rows_of_equal_small(empty: dict[str, Filled]) -> None:
-    several = {one.label: one for one in BY_NAME["equal-small"].rows if one.group != "One head"}
+    several = {one.label: one for one in BY_NAME["equal-small"].rows if one.group != "Single-head"}
     for found, _, settings in rows_of(empty["stability"]):
         of = several[found.row.label]
         expected = {"evaluate_every": 1}
@@ -246,11 +257,11 @@ def test_stability_reads_the_rows_of_equal_small(empty: dict[str, Filled]) -> No
         theirs = commands.parse(of.command, of.flags).settings
         assert settings == dataclasses.replace(theirs, **expected)
     titles = [column.title for column in BY_NAME["stability"].columns]
-    assert titles == ["ACC", "min-ACC", "WC-ACC", "gap", "F"]
+    assert titles == ["ACC", "min-ACC", "WC-ACC", "gap to min-ACC", "F"]
 
 
 def test_gap_is_of_the_tasks_that_min_ACC_is_of() -> None:
-    (gap,) = (column for column in BY_NAME["stability"].columns if column.title == "gap")
+    gap = BY_NAME["stability"].columns[3]
     accuracy = [[0.9], [0.8, 0.9], [0.7, 0.6, 0.1]]
     trace = [{"task": 2, "accuracy": [0.4, 0.8, 0.3]}]
     least = metrics.minimum_accuracy(accuracy, trace)
@@ -296,7 +307,7 @@ def test_pruning_of_the_release_is_of_task_0_by_tensor_and_round() -> None:
     columns = {column.title: column for column in pruning.columns}
     assert columns.keys() == pruning.rows[0].estimates.keys()
     expected = {
-        "task 0 after its rounds": 0.9,
+        "task 0 after pruning": 0.9,
         "W1 pruned, round 20": 0.1,
         "W1 pruned, round 50": 0.3,
         "W2 pruned, round 50": 0.4,
@@ -387,7 +398,7 @@ def test_figures_of_importance_are_of_the_runs_that_finished(tmp_path: Path) -> 
     assert BY_NAME["importance"].drawings[0](found()) == []
 
 
-def test_prices_of_defects(tmp_path: Path) -> None:
+def test_effects_of_defects(tmp_path: Path) -> None:
     row = made_up.row
     slow = "si.py --lr-decay-epochs 1"
     rows = (
@@ -400,7 +411,7 @@ def test_prices_of_defects(tmp_path: Path) -> None:
         row("D6, λ 3", "mas.py --lambda 3 --as-released D6", "mas"),
     )
     defects = made_up.table(*rows, name="defects", reference="no defect", tuning=())
-    assert summaries.prices(made_up.filled(tmp_path, defects)) is None
+    assert summaries.defects(made_up.filled(tmp_path, defects)) is None
     accs = {
         "no defect": (0.9, 0.9),
         "D7": (0.6, 0.64),
@@ -412,7 +423,7 @@ def test_prices_of_defects(tmp_path: Path) -> None:
     for one in rows:
         strength = float(one.command.split()[2]) if one.group == "mas" else 0.1
         made_up.keep_all(tmp_path / "defects", one.command, accs[one.label], strength=strength)
-    text = summaries.prices(made_up.filled(tmp_path, defects))
+    text = summaries.defects(made_up.filled(tmp_path, defects))
     assert text and text.splitlines()[-4:] == [
         "| D6 | mas +2.00 ± 1.00 |",
         "| D7 | si −28.00 ± 2.00 |",
@@ -748,6 +759,24 @@ def test_results_of_other_sources_are_told(published: Path, call: Call) -> None:
     assert "not complete" not in ended.out
 
 
+def test_file_of_no_table_is_told_and_left(published: Path, call: Call) -> None:
+    complete(published)
+    assert call().status == 0
+    gone = published / "tables" / "gone.csv"
+    gone.write_text("a user's")
+    assert f"{gone} is of no complete table; delete it\n" in call().out
+    assert gone.read_text() == "a user's"
+
+
+@pytest.mark.parametrize(("limit", "jobs"), [("150000 100000", 1), ("max 100000", 64), ("", 64)])
+def test_as_many_jobs_as_cores_or_as_the_container_may_use(
+    monkeypatch: pytest.MonkeyPatch, limit: str, jobs: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64), raising=False)
+    monkeypatch.setattr(Path, "read_text", lambda _: limit)
+    assert reproduction.parse(reproduce_tables.publication(), "", []).jobs == jobs
+
+
 def test_another_table_that_is_not_complete_is_told(published: Path, call: Call) -> None:
     complete(published)
     next(published.glob("small/ewc/*.json")).unlink()
@@ -793,7 +822,7 @@ def test_one_table_from_nothing(
         name="tiny",
         widen=False,
         reference="finetune",
-        drawings=(drawings.curves, drawings.strengths, drawings.bars, drawings.differences),
+        drawings=(drawings.curves, drawings.strengths, drawings.means, drawings.differences),
     )
     folder = tmp_path / "results"
     monkeypatch.setattr(reproduce_tables, "TABLES", (tiny,))
@@ -812,7 +841,7 @@ def test_one_table_from_nothing(
     assert "| ewc | " in (folder / "README.md").read_text(encoding="utf-8")
     assert (folder / "tables" / "tiny.csv").exists()
     figures = sorted((folder / "figures").iterdir())
-    names = ("bars", "curves", "differences", "strengths")
+    names = ("curves", "differences", "means", "strengths")
     assert [path.name for path in figures] == [f"tiny-{name}.png" for name in names]
     assert all(map(canvas.stored, figures))
     assert not list(folder.glob("tiny/*/*.png"))  # runs draw none of their own

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from common import canvas, plots, table_plots
-from tests.artists import assert_curves, error_bars, half_lengths, labelled, legend, lines, std
+from tests.artists import assert_curves, error_bars, labelled, legend, lines, std
 from tests.test_plots import trace
 
 GENERATOR = np.random.default_rng(0)
@@ -51,20 +51,23 @@ def test_final_accuracy(drawn, seeds, tasks):
 
 def test_over_strengths(drawn):
     points = {
-        "EWC": {0.1: accuracies(3, 2), 1.0: accuracies(1, 2), 100.0: []},
-        "LwF": {10.0: accuracies(2, 2), 1.0: accuracies(2, 2), 100.0: [], 1000.0: []},
+        "EWC": {0.1: (accuracies(3, 2), 0), 1.0: (accuracies(1, 2), 0), 100.0: ([], 2)},
+        "LwF": {
+            **{10.0: (accuracies(2, 2), 0), 1.0: (accuracies(2, 2), 0)},
+            **{100.0: (accuracies(1, 2), 1), 1000.0: ([], 1), 10000.0: ([], 0)},
+        },
     }
     figure = drawn(table_plots.over_strengths, points, chosen={"EWC": 1.0, "LwF": 10.0})
-    assert legend(figure) == ["EWC", "LwF", "chosen λ", "every run diverged"]
+    assert legend(figure) == ["EWC", "LwF", "chosen λ", "a run diverged: λ not chosen"]
     assert "accuracy" in figure.axes[0].get_ylabel()
     assert "forgetting" in figure.axes[1].get_ylabel()
     for measure, axes in enumerate(figure.axes):
         assert axes.get_xscale() == "log"
         for label, best in (("EWC", 1.0), ("LwF", 10.0)):
-            finished = sorted(strength for strength, runs in points[label].items() if len(runs))
+            finished = sorted(one for one, (runs, _) in points[label].items() if len(runs))
             x, y, halves = error_bars(axes, label)
             np.testing.assert_allclose(x, finished, rtol=0.05)
-            seeds = [points[label][strength][:, measure] for strength in finished]
+            seeds = [points[label][strength][0][:, measure] for strength in finished]
             np.testing.assert_allclose(y, [100 * values.mean() for values in seeds])
             np.testing.assert_allclose(halves, [std(values) for values in seeds])
             rings = [line for line in axes.get_lines() if line.get_fillstyle() == "none"]
@@ -82,11 +85,11 @@ def test_over_strengths(drawn):
 
 def test_over_strengths_of_many_methods_and_of_diverged_runs_alone(drawn):
     grid = np.geomspace(0.01, 1e4, 13).tolist()
-    points = {method: {x: accuracies(3, 2).tolist() for x in grid} for method in METHODS}
+    points = {method: {x: (accuracies(3, 2).tolist(), 0) for x in grid} for method in METHODS}
     for pairs in points.values():
-        pairs[grid[-1]] = []
+        pairs[grid[-1]] = ([], 3)
     figure = drawn(table_plots.over_strengths, points)
-    assert legend(figure) == [*METHODS, "every run diverged"]
+    assert legend(figure) == [*METHODS, "a run diverged: λ not chosen"]
     heights = [line.get_ydata()[0] for line in lines(figure.axes[0], "x")]
     assert len(heights) == 10
     assert np.diff(heights).min() > 0.03
@@ -94,8 +97,8 @@ def test_over_strengths_of_many_methods_and_of_diverged_runs_alone(drawn):
     lowest = min(error_bars(figure.axes[0], method)[1].min() for method in METHODS)
     assert (lowest - low) / (high - low) > max(heights) + table_plots.MARK / 2
 
-    figure = drawn(table_plots.over_strengths, {"EWC": {3.0: []}})
-    assert legend(figure) == ["EWC", "every run diverged"]
+    figure = drawn(table_plots.over_strengths, {"EWC": {3.0: ([], 1)}})
+    assert legend(figure) == ["EWC", "a run diverged: λ not chosen"]
     assert figure.axes[0].get_ylim()[1] == 100
     assert [line.get_xdata()[0] for line in lines(figure.axes[0], "x")] == [3.0]
 
@@ -185,12 +188,6 @@ def test_along_training(drawn, seeds, tasks):
         assert edge == pytest.approx(100 * (first.mean(axis=0) + first.std(axis=0, ddof=1)).max())
 
 
-def test_along_training_of_chosen_tasks(drawn):
-    figure = drawn(table_plots.along_training, {"one": [trace(4, 2)]}, tasks=(1, 3))
-    assert legend(figure) == ["task 1", "task 3", "pruning round"]
-    assert [line.get_xdata()[0] for line in figure.axes[0].get_lines()[:2]] == [1.25, 3.5]
-
-
 def test_differences(drawn):
     groups = {
         f"group {k}": {
@@ -229,57 +226,35 @@ def test_one_large_difference_leaves_the_small_ones_apart(drawn, largest, scale)
     assert axes.get_xlabel() == XLABEL + beyond
 
 
-def test_bars(drawn):
+def test_means(drawn):
     groups = {
         "first": {"a": [0.912, 0.931, 0.925], "b": [0.88]},
         "second": {LONG: [0.7512, 0.7513], "diverged": []},
         "third": {"a": [0.99]},
     }
-    figure = drawn(table_plots.bars, groups, ylabel=YLABEL)
+    figure = drawn(table_plots.means, groups, xlabel=XLABEL)
     (axes,) = figure.axes
     assert row_names(axes) == ["a", "b", LONG, "diverged", "a"]
     assert [text.get_text() for text in axes.texts] == ["first", "second", "third"]
     seeds = [values for group in groups.values() for values in group.values()]
     finished = [0, 1, 2, 4]
-    (container,) = [one for one in axes.containers if one.get_label().startswith("mean")]
-    widths = [bar.get_width() for bar in container]
-    np.testing.assert_allclose(widths, [100 * np.mean(seeds[row]) for row in finished])
-    middles = [bar.get_y() + bar.get_height() / 2 for bar in container]
-    np.testing.assert_allclose(middles, axes.get_yticks()[finished])
-    halves = half_lengths(container.errorbar[2][0])
+    x, y, halves = error_bars(axes, "mean, with one standard deviation")
+    np.testing.assert_allclose(x, [100 * np.mean(seeds[row]) for row in finished])
+    np.testing.assert_allclose(y, axes.get_yticks()[finished])
     np.testing.assert_allclose(halves, [std(seeds[row]) for row in finished])
     for found, values in zip(dots(axes, "one seed"), seeds, strict=True):
         np.testing.assert_allclose(found, 100 * np.array(values))
     (mark,) = lines(axes, "x")
     assert mark.get_ydata().tolist() == [axes.get_yticks()[3]]
     assert legend(figure) == ["mean, with one standard deviation", "one seed", "every run diverged"]
-    assert axes.get_xlim()[0] == 70
-    assert axes.get_xlim()[1] > 99
-    assert axes.get_xlabel() == f"{YLABEL}; the axis begins at 70 %"
+    assert axes.get_xlabel() == XLABEL
 
 
-@pytest.mark.parametrize(
-    ("seeds", "begin"),
-    [
-        ([0.9731, 0.9752, 0.9793], 97.2),
-        ([0.9], 89.9),
-        ([0.01, 0.9], 0),
-        ([0.5, 0.7, 0.9], 40),
-        ([0.42, 0.58], 30),
-    ],
-)
-def test_bars_begin_at_a_round_number_below_all_that_is_drawn(drawn, seeds, begin):
-    (axes,) = drawn(table_plots.bars, {"": {"a": seeds}}, ylabel=YLABEL).axes
-    assert axes.get_xlim()[0] == pytest.approx(begin)
-    assert axes.get_xlabel() == YLABEL + (f"; the axis begins at {begin:g} %" if begin else "")
-
-
-def test_bars_without_a_finished_run(drawn):
-    figure = drawn(table_plots.bars, {"": {"a": [], "b": []}}, ylabel=YLABEL)
+def test_means_without_a_finished_run(drawn):
+    figure = drawn(table_plots.means, {"": {"a": [], "b": []}}, xlabel=XLABEL)
     (axes,) = figure.axes
     assert not axes.texts
     assert lines(axes, "x")[0].get_ydata().tolist() == axes.get_yticks().tolist()
-    assert axes.get_xlim()[0] == 0
 
 
 def test_agreement(drawn):
@@ -312,7 +287,7 @@ def test_labels_do_not_touch(drawn):
         f"a heading, {LONG} {k}": {f"{LONG} {i}": accuracies(2) for i in range(5)}
         for k in range(10)
     }
-    figure = drawn(table_plots.bars, groups, ylabel=LONG + LONG)
+    figure = drawn(table_plots.means, groups, xlabel=LONG + LONG)
     (axes,) = figure.axes
     frame = axes.get_window_extent()
     headings = [text.get_window_extent() for text in axes.texts]
@@ -342,8 +317,8 @@ def test_average_accuracy_with_levels(drawn, finals):
     curves = {"a": accuracies(2, 3)}
     figure = drawn(plots.average_accuracy, curves, levels={"joint": finals})
     (axes,) = figure.axes
-    assert legend(figure) == ["a", "joint"]
-    level = labelled(axes, "joint")
+    assert legend(figure) == ["a", "joint, all tasks at once"]
+    level = labelled(axes, "joint, all tasks at once")
     assert level.get_linestyle() == "--"
     assert level.get_color() != axes.get_lines()[0].get_color()
     np.testing.assert_allclose(level.get_ydata(), 2 * [100 * np.mean(finals)])
@@ -356,7 +331,7 @@ def test_average_accuracy_with_levels(drawn, finals):
         drawn(plots.average_accuracy, curves, levels={"joint": []})
 
 
-PAIR = {1.0: [(0.9, 0.1)]}
+PAIR = {1.0: ([(0.9, 0.1)], 0)}
 
 
 @pytest.mark.parametrize(
@@ -368,10 +343,10 @@ PAIR = {1.0: [(0.9, 0.1)]}
         (table_plots.final_accuracy, {"a": [[0.9]], "b": [[0.9, 0.8]]}, {}),
         (table_plots.over_strengths, {}, {}),
         (table_plots.over_strengths, {"a": {}}, {}),
-        (table_plots.over_strengths, {"a": {0.0: [(0.9, 0.1)]}}, {}),
+        (table_plots.over_strengths, {"a": {0.0: ([(0.9, 0.1)], 0)}}, {}),
         (table_plots.over_strengths, {"a": PAIR}, {"chosen": {"a": 2.0}}),
         (table_plots.over_strengths, {"a": PAIR}, {"chosen": {"b": 1.0}}),
-        (table_plots.over_strengths, {"a": {1.0: []}}, {"chosen": {"a": 1.0}}),
+        (table_plots.over_strengths, {"a": {1.0: ([], 1)}}, {"chosen": {"a": 1.0}}),
         (table_plots.updates, {}, {}),
         (table_plots.updates, {"a": {"proximal": {}}}, {}),
         (table_plots.updates, {"a": {"proximal": {-1.0: ([0.9], 0)}}}, {}),
@@ -379,12 +354,11 @@ PAIR = {1.0: [(0.9, 0.1)]}
         (table_plots.along_training, {"a": []}, {}),
         (table_plots.along_training, {"a": [[]]}, {}),
         (table_plots.along_training, {"a": [trace(2, 1)]}, {}),
-        (table_plots.along_training, {"a": [trace(2, 1)]}, {"tasks": ()}),
         (table_plots.along_training, {"a": [trace(3, 1), trace(3, 2)]}, {}),
         (table_plots.differences, {}, {"xlabel": XLABEL}),
         (table_plots.differences, {"a": {}}, {"xlabel": XLABEL}),
-        (table_plots.bars, {"a": {}}, {"ylabel": YLABEL}),
-        (table_plots.bars, {}, {"ylabel": YLABEL}),
+        (table_plots.means, {"a": {}}, {"xlabel": XLABEL}),
+        (table_plots.means, {}, {"xlabel": XLABEL}),
         (table_plots.agreement, {}, {}),
     ],
 )

@@ -295,6 +295,15 @@ def test_row_that_takes_another_λ_asks_for_the_runs_that_choose_it(
     ]
 
 
+def test_row_takes_the_end_of_a_grid_with_the_λ(
+    tmp_path: Path, follows: tuple[Table, Table]
+) -> None:
+    for last, best, edge in (0.1, 3, False), (0.3, 10, True):
+        tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (last,)})
+        (taker, _) = filled(tmp_path, *follows, name="second").rows
+        assert (taker.strengths, taker.edge) == ((best,), edge)
+
+
 def test_row_takes_the_λ_that_another_chose(tmp_path: Path, follows: tuple[Table, Table]) -> None:
     tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})
     second = filled(tmp_path, *follows, name="second")
@@ -571,6 +580,8 @@ def test_epochs_are_counted_over_tasks_and_rounds(tmp_path: Path) -> None:
     keep(tmp_path / "small", pruned, 0, None, 3.0, sparsity=sparsity[:2])  # stopped on the way
     keep(tmp_path / "small", pruned, 1, 0.9, 3.0, sparsity=sparsity)
     keep(tmp_path / "small", "anpyc_wi_np.py --prune-percent 0", 0, 0.9, 3.0)
+    study = "cal_importance_distribution.py --retrain-epochs 3"
+    keep(tmp_path / "small", study, 0, 0.9, path=[{"percent": 0}, {"percent": 5}])
     rows = filled(
         tmp_path,
         table(
@@ -578,9 +589,10 @@ def test_epochs_are_counted_over_tasks_and_rounds(tmp_path: Path) -> None:
             row("not pruned", "anpyc_wi_np.py --prune-percent 0"),
             row("joint", "joint.py"),
             row("steps", "ewc.py --steps 5 --lambda 3", flags="--tasks 3"),
+            row("study", study),
         ),
     ).rows
-    assert [one.epochs for one in rows] == [3 * 2 + 4 * 3, 3 * 2, 3 * 2, None]
+    assert [one.epochs for one in rows] == [3 * 2 + 4 * 3, 3 * 2, 3 * 2, None, 2 + 2 * 3]
 
 
 def test_cost_grows_with_the_run() -> None:
