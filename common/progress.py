@@ -48,6 +48,8 @@ class Progress:
         details: what else goes into the result, JSON.
         arrays: what is stored beside the result, by name.
         learned: the tasks so far, the present one included.
+        state: the variables of the run, lists by the names given to `start`. "network" has V and c
+            of every head, then W1, b1, W2, b2; penalties have "omega" and "anchor".
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Progress:
         self.learned: Sequence[Any] = ()
         self._files = files
         self._display = display
-        self._state: dict[str, Any] = {}
+        self.state: dict[str, Sequence[Any]] = {}
         self._task = self._phase = self._epoch = 0
         self._phase_name = ""
         self._phase_length = self._phase_steps = self._task_steps = self._all_steps = 0
@@ -104,21 +106,17 @@ class Progress:
             total_steps: of the whole run, for the time that is left.
             **state: lists of variables. They are to be at their initial values.
         """
-        self._state = {
-            f"{name}.{index}": variable
-            for name, variables in state.items()
-            for index, variable in enumerate(variables)
-        }
+        self.state = state
         stored = None
         if self._files:
             try:
-                shapes = {name: tuple(v.shape) for name, v in self._state.items()}
+                shapes = {name: tuple(v.shape) for name, v in self._variables()}
                 stored = self._files.load_checkpoint(shapes)
             except ResultError as error:
                 self._say(f"{error}; starting this run from the beginning")
         if stored:
             position, arrays = stored
-            for name, variable in self._state.items():
+            for name, variable in self._variables():
                 variable.assign(arrays.pop(name))
             self.arrays = arrays
             self.accuracy = position["accuracy"]
@@ -132,6 +130,12 @@ class Progress:
             self._say(f"continuing after {self.place}")
         if self._display:
             self._display.begin(total_steps, self._all_steps)
+
+    def _variables(self) -> Iterator[tuple[str, Any]]:
+        """Yields every variable of the state, with the name that it has in a checkpoint."""
+        for name, variables in self.state.items():
+            for index, variable in enumerate(variables):
+                yield f"{name}.{index}", variable
 
     def tasks(self, tasks: Sequence[T]) -> Iterator[T]:
         """Yields the tasks that are not finished."""
@@ -197,7 +201,7 @@ class Progress:
                 "details": self.details,
                 "seconds": self.seconds,
             }
-            arrays = {name: variable.numpy() for name, variable in self._state.items()}
+            arrays = {name: variable.numpy() for name, variable in self._variables()}
             self._files.save_checkpoint(position, {**arrays, **self.arrays})
         if self._display:
             self._display.epoch(self._all_steps, self.place, loss)

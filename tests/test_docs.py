@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import reproduce_tables
@@ -142,7 +143,16 @@ def test_every_script_has_a_row() -> None:
 def test_python_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (example,) = fenced(text_of(ROOT / "docs" / "running.md"), "python")
     monkeypatch.chdir(tmp_path)
-    exec(example, {})
+    names: dict[str, Any] = {}
+    exec(example, names)
+    # What it gets is the network that the accuracies are of.
+    *heads, w1, b1, w2, b2 = (variable.numpy() for variable in names["kept"].state["network"])
+    for number, task in enumerate(names["tasks"]):
+        v, c = heads[2 * number : 2 * number + 2]
+        x = np.asarray(task.test.images)[:, task.permutation] / 255
+        h = np.maximum(np.maximum(x @ w1 + b1, 0) @ w2 + b2, 0)
+        right = np.mean(np.argmax(h @ v + c, axis=1) == np.asarray(task.test.labels))
+        assert right == pytest.approx(names["accuracies"][-1, number], abs=2e-4)
     assert (tmp_path / "anpyc.pdf").read_bytes().startswith(b"%PDF")
 
 

@@ -521,7 +521,7 @@ def pruned_run(folder: Path) -> tuple[dict[str, np.ndarray], dict, list[dict]]:
         assert held_here
         progress = progresses.Progress(files)
         matrix = anpyc_wi_np.run(PRUNED, TASKS, 0.5, 0, progress)
-        arrays = {name: variable.numpy() for name, variable in progress._state.items()}
+        arrays = {name: variable.numpy() for name, variable in progress._variables()}
         arrays |= {"R": matrix, "validation": np.array(progress.validation_accuracy[-1])}
         return arrays, progress.details, progress.trace
 
