@@ -1,27 +1,23 @@
-"""Runs a script: command line, device, grid of (λ, seed) runs, resume, exit status.
+"""Runs a script: command line, grid of (λ, seed) runs, resume, one run.
 
 A script's `main` is `experiment.main(Settings, run, __file__, __doc__)`; its `run` is a `Run`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import io
 import os
 import platform
-import signal
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from common import consolidation, data, metrics, options, report, results, run_files
+from common import consolidation, data, metrics, options, report, results, run_files, surroundings
 from common import progress as progresses
 
 _COLUMNS = 3  # of settings on the screen
@@ -76,18 +72,18 @@ def main(
         show: shows and draws the results of all runs; None for accuracies over λ and seeds.
     """
     name = Path(script).stem
-    usable_streams()
+    surroundings.usable_streams()
     settings = options.parse(cls, description)
     again = "the same command continues"
     interrupted = (
         f"{'without --fresh, ' if settings.fresh else ''}{again} after the last finished epoch"
     )
-    with exits(
+    with surroundings.exits(
         name, settings.results_dir, interrupted, f"; finished results are safe, and {again}"
     ):
-        folder = writable(settings.results_dir / name, "--results-dir")
+        folder = surroundings.writable(settings.results_dir / name, "--results-dir")
         if settings.tensorboard:
-            writable(settings.tensorboard, "--tensorboard")
+            surroundings.writable(settings.tensorboard, "--tensorboard")
         dataset = data.load_mnist(settings.data_dir)
         for warning in data.warnings(dataset):
             print(f"{name}: warning: {warning}", file=sys.stderr)
@@ -96,80 +92,6 @@ def main(
         _check_size(settings, dataset)
         grid = Grid(name, folder, settings, dataset, results.code_digest(Path(script)))
         sys.exit(grid.run(run, show or report.accuracy_report))
-
-
-@contextlib.contextmanager
-def exits(name: str, folder: Path, interrupted: str, safe: str = "") -> Iterator[None]:
-    """Ends the process on bad input (2) and on Ctrl-C (130), with one line on standard error.
-
-    Args:
-        name: of the script.
-        folder: of the results, for errors that name no file.
-        interrupted: what to do after Ctrl-C.
-        safe: what follows an error of the file system.
-    """
-    try:
-        with _noting_interruptions():
-            yield
-    except (KeyboardInterrupt, Exception) as error:
-        if isinstance(error, KeyboardInterrupt) or progresses.interrupted.is_set():
-            print(f"\n{name}: interrupted; {interrupted}", file=sys.stderr)
-            sys.exit(130)
-        if isinstance(error, (data.DataError, options.UsageError, results.ResultError)):
-            text = str(error)
-        elif isinstance(error, OSError):
-            text = f"{error.filename or folder}: {error.strerror or error}{safe}"
-        else:
-            raise
-        print(f"{name}: error: {' '.join(text.split())}", file=sys.stderr)
-        sys.exit(2)
-
-
-@contextlib.contextmanager
-def _noting_interruptions() -> Iterator[None]:
-    """Sets `progress.interrupted` on Ctrl-C, besides raising KeyboardInterrupt.
-
-    TensorFlow calls Python from native code, which loses that exception or makes another one of it.
-    """
-
-    def interrupt(number: int, frame: object) -> None:
-        progresses.interrupted.set()
-        signal.default_int_handler(number, None)
-
-    progresses.interrupted.clear()
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # ignored, as in the background of a shell, or somebody else's
-        return
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def usable_streams() -> None:
-    """Lets a script print where a stream is closed, or its encoding has no λ."""
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # takes the numbers of closed streams
-        pass
-    os.close(number)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (stays open)
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def writable(folder: Path, flag: str) -> Path:
-    """Makes the folder of a flag, and tries to write there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise options.UsageError(
-            f"cannot write to {folder}: {error.strerror}; choose another folder with {flag}"
-        ) from error
 
 
 def _check_size(settings: Any, dataset: data.Dataset) -> None:
@@ -185,64 +107,12 @@ def _check_size(settings: Any, dataset: data.Dataset) -> None:
     # Weights, their gradient and the next ones; with a penalty also Ω, its pull and the anchor, as
     # they are and in the order of the task's pixels, and the sums of an importance pass.
     needed = 4 * entries * (12 if hasattr(settings, "update") else 3)
-    available = _memory()
+    available = surroundings.memory()
     if needed > available:
         raise options.UsageError(
             f"a network of --hidden {first} {second} and --tasks {settings.tasks} takes at least "
             f"{needed / 2**30:,.0f} GiB of memory, and there are {available / 2**30:,.0f} GiB"
         )
-
-
-def _memory() -> int:
-    """Returns the bytes of memory of the machine, or of the container if that has less."""
-    least = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # no such file; no number: no limit
-            least = min(least, int(Path("/sys/fs/cgroup", limit).read_text()))
-    return least
-
-
-@contextlib.contextmanager
-def _silent_libraries() -> Iterator[None]:
-    """Keeps what native libraries write to standard error away from the terminal.
-
-    TensorFlow's own libraries do so while they are loaded, before any log level counts.
-    """
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
-def set_up_device(wanted: str) -> str:
-    """Makes TensorFlow use a device from now on, and returns its name.
-
-    On a GPU its kernels are deterministic, and products are of float32, not of TensorFloat-32.
-
-    Args:
-        wanted: "cpu", "gpu" or "auto" (a GPU if there is one).
-
-    Raises:
-        UsageError: no GPU was found where one is wanted.
-    """
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if wanted == "gpu" and not gpus:
-        raise options.UsageError("--device gpu: TensorFlow finds no GPU; use --device cpu")
-    if wanted == "cpu" or not gpus:
-        tf.config.set_visible_devices([], "GPU")
-        return "cpu"
-    tf.config.set_visible_devices(gpus[:1], "GPU")
-    tf.config.experimental.set_memory_growth(gpus[0], True)
-    tf.config.experimental.enable_op_determinism()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -305,10 +175,10 @@ class Grid:
         done = self._stored()
         pending = [one for one in self._runs if one not in done]
         if pending:
-            with _silent_libraries():
+            with surroundings.silent_libraries():
                 import tensorflow as tf
 
-                device = set_up_device(self._settings.device)
+                device = surroundings.set_up_device(self._settings.device)
                 tf.function(lambda one: one, jit_compile=True)(0.0)  # XLA has its say at first use
                 dataset = self._dataset.convert(tf.constant)
                 del self._dataset

@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from common import commands, experiment, jobs, options, progress, publish, results, tables
+from common import commands, jobs, options, progress, publish, results, surroundings, tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +59,7 @@ def parse(
     parser.add_argument(
         "--jobs",
         type=int,
-        default=_cores(),
+        default=surroundings.cores(),
         metavar="N",
         help="commands at once, of one thread each [one a core]",
     )
@@ -95,17 +93,6 @@ def parse(
     return given
 
 
-def _cores() -> int:
-    """Returns how many cores this process may use, or its container if that has less."""
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    with contextlib.suppress(OSError, ValueError):  # no such file; no number: no limit
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        cores = min(cores, max(1, int(quota) // int(period)))
-    return cores
-
-
 def run(publication: Publication, given: argparse.Namespace) -> int:
     """Does what the command line asks for, and returns the exit status.
 
@@ -135,7 +122,7 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
         published = tables.fill(publication.all_tables, every, commands.Store(publication.folder))
     failed = 0
     if not given.check:
-        experiment.writable(folder, "--results-dir")
+        surroundings.writable(folder, "--results-dir")
         page = folder / "README.md"
         if page.exists() and publish.MADE not in page.read_text(encoding="utf-8", errors="replace"):
             raise options.UsageError(f"{page} would be replaced: take another --results-dir")
@@ -219,7 +206,7 @@ def main(publication: Publication, name: str, description: str | None) -> None:
         name: of the script.
         description: its docstring.
     """
-    experiment.usable_streams()
+    surroundings.usable_streams()
     given = parse(publication, description)
-    with experiment.exits(name, given.results_dir, "the same command goes on"):
+    with surroundings.exits(name, given.results_dir, "the same command goes on"):
         sys.exit(run(publication, given))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from common import experiment, importance, training
+from common import importance, surroundings, training
 from tests import runs
 from tests.conftest import ROOT, SCRIPTS
 
@@ -108,5 +108,5 @@ def test_a_gpu_computes_reproducibly_in_float32(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         config.experimental, "get_device_details", lambda gpu: {"device_name": f"the {gpu}"}
     )
-    assert experiment.set_up_device("auto") == "the first"
+    assert surroundings.set_up_device("auto") == "the first"
     assert asked == [["first"], ("first", True), "deterministic", (False,)]

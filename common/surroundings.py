@@ -1,0 +1,155 @@
+"""What a command needs of its process and machine: exit status, streams, cores, memory, device."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from common import data, options, progress, results
+
+
+@contextlib.contextmanager
+def exits(name: str, folder: Path, interrupted: str, safe: str = "") -> Iterator[None]:
+    """Ends the process on bad input (2) and on Ctrl-C (130), with one line on standard error.
+
+    Args:
+        name: of the script.
+        folder: of the results, for errors that name no file.
+        interrupted: what to do after Ctrl-C.
+        safe: what follows an error of the file system.
+    """
+    try:
+        with _noting_interruptions():
+            yield
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, KeyboardInterrupt) or progress.interrupted.is_set():
+            print(f"\n{name}: interrupted; {interrupted}", file=sys.stderr)
+            sys.exit(130)
+        if isinstance(error, (data.DataError, options.UsageError, results.ResultError)):
+            text = str(error)
+        elif isinstance(error, OSError):
+            text = f"{error.filename or folder}: {error.strerror or error}{safe}"
+        else:
+            raise
+        print(f"{name}: error: {' '.join(text.split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+@contextlib.contextmanager
+def _noting_interruptions() -> Iterator[None]:
+    """Sets `progress.interrupted` on Ctrl-C, besides raising KeyboardInterrupt.
+
+    TensorFlow calls Python from native code, which loses that exception or makes another one of it.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        progress.interrupted.set()
+        signal.default_int_handler(number, None)
+
+    progress.interrupted.clear()
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # ignored, as in the background of a shell, or somebody else's
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def usable_streams() -> None:
+    """Lets a script print where a stream is closed, or its encoding has no λ."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # takes the numbers of closed streams
+        pass
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (stays open)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def writable(folder: Path, flag: str) -> Path:
+    """Makes the folder of a flag, and tries to write there.
+
+    Raises:
+        UsageError: that fails.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise options.UsageError(
+            f"cannot write to {folder}: {error.strerror}; choose another folder with {flag}"
+        ) from error
+
+
+def cores() -> int:
+    """Returns how many cores this process may use, or its container if that has less."""
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):  # no such file; no number: no limit
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def memory() -> int:
+    """Returns the bytes of memory of the machine, or of the container if that has less."""
+    least = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no such file; no number: no limit
+            least = min(least, int(Path("/sys/fs/cgroup", limit).read_text()))
+    return least
+
+
+@contextlib.contextmanager
+def silent_libraries() -> Iterator[None]:
+    """Keeps what native libraries write to standard error away from the terminal.
+
+    TensorFlow's own libraries do so while they are loaded, before any log level counts.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def set_up_device(wanted: str) -> str:
+    """Makes TensorFlow use a device from now on, and returns its name.
+
+    On a GPU its kernels are deterministic, and products are of float32, not of TensorFloat-32.
+
+    Args:
+        wanted: "cpu", "gpu" or "auto" (a GPU if there is one).
+
+    Raises:
+        UsageError: no GPU was found where one is wanted.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if wanted == "gpu" and not gpus:
+        raise options.UsageError("--device gpu: TensorFlow finds no GPU; use --device cpu")
+    if wanted == "cpu" or not gpus:
+        tf.config.set_visible_devices([], "GPU")
+        return "cpu"
+    tf.config.set_visible_devices(gpus[:1], "GPU")
+    tf.config.experimental.set_memory_growth(gpus[0], True)
+    tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
