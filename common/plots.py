@@ -409,15 +409,28 @@ def bars(
         heights = [of[name] for of in groups.values()]
         yerr = np.array([errors[category][name] for category in groups], dtype=np.float64)
         colour = canvas.COLOURS[k % len(canvas.COLOURS)]
-        style: dict[str, Any] = {"yerr": yerr, "label": name, "color": colour}
+        marker = canvas.MARKERS[k % len(canvas.MARKERS)]
+        points: dict[str, Any] = {
+            "linestyle": "none",
+            "marker": marker,
+            "markersize": 6,
+            "color": colour,
+            "capsize": 3,
+        }
         if log_y:
-            marker = canvas.MARKERS[k % len(canvas.MARKERS)]
-            style |= {"linestyle": "none", "marker": marker, "markersize": 6, "capsize": 3}
-            axes.errorbar(left + bar / 2, heights, **style)
+            axes.errorbar(left + bar / 2, heights, yerr=yerr, label=name, **points)
         else:
-            style |= {"hatch": canvas.HATCHES[k % len(canvas.HATCHES)], "edgecolor": "white"}
-            style["error_kw"] = {"capsize": 3, "elinewidth": 1.2}
-            axes.bar(left + bar / 2, heights, bar, **style)
+            axes.bar(
+                left + bar / 2,
+                heights,
+                bar,
+                yerr=yerr,
+                label=name,
+                color=colour,
+                hatch=canvas.HATCHES[k % len(canvas.HATCHES)],
+                edgecolor="white",
+                error_kw={"capsize": 3, "elinewidth": 1.2},
+            )
         if reference is not None:
             published = np.array([reference[category][name] for category in groups])
             axes.errorbar(
@@ -425,12 +438,8 @@ def bars(
                 published[:, 0],
                 yerr=published[:, 1],
                 label=f"{name}, the authors",
-                linestyle="none",
-                marker=canvas.MARKERS[k % len(canvas.MARKERS)],
                 markerfacecolor="white",
-                markersize=6,
-                color=colour,
-                capsize=3,
+                **points,
             )
     if log_y:
         axes.set_yscale("log")

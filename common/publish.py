@@ -70,8 +70,9 @@ def _apart(
     """Returns how far ours is from other people's, in standard errors; bold if it differs."""
     if not (ours and theirs) or (error := tables.standard_error(ours, theirs)) is None:
         return ""
-    apart = abs(ours.mean - theirs.mean)
-    text = f"{apart / error if error else math.inf if apart else 0:.1f} SE apart"
+    distance = abs(ours.mean - theirs.mean)
+    errors = distance / error if error else (math.inf if distance else 0.0)
+    text = f"{errors:.1f} SE apart"
     return f", **{text}**" if tables.differs(ours, theirs, column) else f", {text}"
 
 

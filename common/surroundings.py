@@ -94,13 +94,13 @@ def writable(folder: Path, flag: str) -> Path:
 
 def cores() -> int:
     """Returns how many cores this process may use, or its container if that has less."""
-    cores = os.cpu_count() or 1
+    least = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
+        least = len(os.sched_getaffinity(0))
     with contextlib.suppress(OSError, ValueError):  # no such file; no number: no limit
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        cores = min(cores, max(1, int(quota) // int(period)))
-    return cores
+        least = min(least, max(1, int(quota) // int(period)))
+    return least
 
 
 def memory() -> int:

@@ -35,7 +35,10 @@ DIVERGED = "every run diverged"
 SQUEEZED = 8
 TRACED = (0, 1, 2)  # tasks that have a line along training
 _DIAMONDS: dict[str, Any] = {
-    **{"linestyle": "none", "marker": "D", "markersize": 5, "color": canvas.COLOURS[0]},
+    "linestyle": "none",
+    "marker": "D",
+    "markersize": 5,
+    "color": canvas.COLOURS[0],
     "capsize": 3,
 }
 
