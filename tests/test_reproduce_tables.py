@@ -96,9 +96,9 @@ def test_every_row_has_what_it_refers_to(empty: dict[str, Filled]) -> None:
     ("name", "rows", "seeds", "tuning"),
     [
         ("equal-small", 20, 10, (100, 101, 102)),
-        ("equal-large", 11, 5, (100,)),
+        ("equal-large", 12, 5, (100,)),
         ("long", 20, 5, (100,)),
-        ("ablation", 18, 10, (100, 101, 102)),
+        ("ablation", 19, 10, (100, 101, 102)),
         ("fisher", 6, 10, (100, 101, 102)),
         ("update", 10, 3, ()),
         ("stability", 6, 5, ()),
@@ -135,15 +135,20 @@ def test_equal_terms_have_every_method_and_its_first_grid(
 ) -> None:
     groups = empty[name].groups()
     heads = {"Multi-head": METHODS[:-1]}
-    if name != "equal-large":
+    large = name == "equal-large"
+    if not large:
         heads["Single-head"] = ("sgd_single_head", *METHODS[3:-1])
     assert list(groups) == list(heads)
     for group, rows in groups.items():
         scripts = [found.command.script for found in rows]
-        assert sorted(scripts) == sorted([*heads[group], "anpyc_wo_np", "ewc"])
-        of_each, online = (found for found in rows if found.command.script == "ewc")
+        more = ["anpyc_wo_np", "ewc", "ewc"] if large else ["anpyc_wo_np", "ewc"]
+        assert sorted(scripts) == sorted([*heads[group], *more])
+        of_each, online, *longer = (found for found in rows if found.command.script == "ewc")
         assert (of_each.row.label, online.row.label) == ("ewc", "ewc, online")
         assert online.command.settings == dataclasses.replace(of_each.command.settings, gamma=1)
+        for found in longer:
+            assert found.row.label == "ewc, online, 15 epochs"
+            assert found.command.settings == dataclasses.replace(online.command.settings, epochs=15)
         first, second = (found for found in rows if found.command.script == "anpyc_wo_np")
         assert (first.row.label, second.row.label) == (
             "anpyc_wo_np",
@@ -152,7 +157,6 @@ def test_equal_terms_have_every_method_and_its_first_grid(
         expected = dataclasses.replace(first.command.settings, epochs=EPOCHS[name])
         assert second.command.settings == expected
         assert all(found is first or empty[name].reference(found) is first for found in rows)
-    large = name == "equal-large"
     for found, script, settings in rows_of(empty[name]):
         head = "multi" if found.row.group == "Multi-head" else "single"
         expected = {
@@ -211,6 +215,15 @@ def test_ablation_changes_one_thing_at_a_time(empty: dict[str, Filled]) -> None:
         "50 %, sum": grid,
     }
     assert [ablation.reference(found) for found in long] == [None, *[long[0]] * 3]
+    large = ablation.groups()["Large network"]
+    network = "--hidden 512 256 --dropout 0.5 --dropout-layers both --head multi"
+    assert not_usual(dataclasses.replace(ablation, rows=large), network) == {
+        "50 %, sum": grid,
+        "no pruning, sum, 15 epochs": {**grid, "merge": "sum", "epochs": 15},
+        "no pruning, max, 15 epochs": {**grid, "epochs": 15},
+        "8 % in steps of 1 %, sum": {**grid, "prune_percent": 8, "prune_step": 1},
+    }
+    assert [ablation.reference(found) for found in large] == [None, *[large[0]] * 3]
     own = ablation.groups()["Settings of anpyc_wi_np.py, λ 3"]
     usual = importlib.import_module("anpyc_wi_np").Settings()
     assert [found.command.settings for found in own] == [
