@@ -10,7 +10,6 @@ import contextlib
 import datetime
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,8 +24,6 @@ from common import run_files
 from common.results import ResultError
 
 T = TypeVar("T")
-
-interrupted = threading.Event()  # by Ctrl-C; see `epoch_done`
 
 _LINE_SECONDS = 30  # between two progress lines where there is no terminal
 
@@ -183,9 +180,6 @@ class Progress:
 
         Args:
             loss: mean over the epoch's steps.
-
-        Raises:
-            KeyboardInterrupt: `interrupted` is set, so that it ends here if it was lost before.
         """
         self._phase_steps += self._epoch_steps
         self._task_steps += self._epoch_steps
@@ -205,8 +199,6 @@ class Progress:
             self._files.save_checkpoint(position, {**arrays, **self.arrays})
         if self._display:
             self._display.epoch(self._all_steps, self.place, loss)
-        if interrupted.is_set():
-            raise KeyboardInterrupt
 
     def reading_due(self, every: int) -> bool:
         """Whether the epoch in hand is an `every`-th one of its phase, or the last."""

@@ -10,8 +10,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
-from common import data, options, progress, results
+from common import data, options, results
 
 
 @contextlib.contextmanager
@@ -25,34 +27,45 @@ def exits(name: str, folder: Path, interrupted: str, safe: str = "") -> Iterator
         safe: what follows an error of the file system.
     """
     try:
-        with _noting_interruptions():
+        with _interruptible():
             yield
-    except (KeyboardInterrupt, Exception) as error:
-        if isinstance(error, KeyboardInterrupt) or progress.interrupted.is_set():
-            print(f"\n{name}: interrupted; {interrupted}", file=sys.stderr)
-            sys.exit(130)
-        if isinstance(error, (data.DataError, options.UsageError, results.ResultError)):
-            text = str(error)
-        elif isinstance(error, OSError):
-            text = f"{error.filename or folder}: {error.strerror or error}{safe}"
-        else:
-            raise
-        print(f"{name}: error: {' '.join(text.split())}", file=sys.stderr)
-        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted; {interrupted}", file=sys.stderr)
+        sys.exit(130)
+    except (data.DataError, options.UsageError, results.ResultError) as error:
+        _refuse(name, str(error))
+    except OSError as error:
+        _refuse(name, f"{error.filename or folder}: {error.strerror or error}{safe}")
+
+
+def _refuse(name: str, text: str) -> NoReturn:
+    print(f"{name}: error: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 @contextlib.contextmanager
-def _noting_interruptions() -> Iterator[None]:
-    """Sets `progress.interrupted` on Ctrl-C, besides raising KeyboardInterrupt.
+def _interruptible() -> Iterator[None]:
+    """Raises KeyboardInterrupt on Ctrl-C; within TensorFlow, as soon as that returns to our code.
 
-    TensorFlow calls Python from native code, which loses that exception or makes another one of it.
+    TensorFlow calls Python from native code, which an exception can crash, or which loses it.
     """
 
-    def interrupt(number: int, frame: object) -> None:
-        progress.interrupted.set()
-        signal.default_int_handler(number, None)
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        in_tensorflow = False
+        while frame and not _is_ours(frame):
+            module = frame.f_globals.get("__name__", "")
+            in_tensorflow |= module.partition(".")[0] == "tensorflow"
+            frame = frame.f_back
+        if not (frame and in_tensorflow):
+            signal.default_int_handler(number, frame)
+        frame.f_trace = raise_in_ours
+        sys.settrace(raise_in_ours)  # for functions called from now on
 
-    progress.interrupted.clear()
+    def raise_in_ours(frame: FrameType, event: str, argument: object) -> None:
+        if _is_ours(frame):
+            sys.settrace(None)
+            raise KeyboardInterrupt
+
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield  # ignored, as in the background of a shell, or somebody else's
         return
@@ -61,6 +74,11 @@ def _noting_interruptions() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    path = frame.f_code.co_filename
+    return path.startswith(f"{options.ROOT}{os.sep}") and "site-packages" not in path
 
 
 def usable_streams() -> None:

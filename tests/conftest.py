@@ -116,6 +116,7 @@ def start_script(
         encoding: str = "utf-8",
     ) -> subprocess.Popen[str]:
         environment = {**os.environ, "TF_XLA_FLAGS": compiled, "COLUMNS": "80"}
+        environment["PYTHONFAULTHANDLER"] = "1"  # where it crashed, if it does
         environment.pop("PYTHONPATH", None)
         if not tensorflow:
             environment["PYTHONPATH"] = str(without)

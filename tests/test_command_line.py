@@ -21,6 +21,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common import metrics, report, results, run_files
+from common import metrics, report, results, run_files, surroundings
 from common import progress as progresses
 from tests.conftest import SCRIPTS
 
@@ -476,35 +477,6 @@ def test_ctrl_c_says_how_to_go_on(
     assert ended.status == 130
     assert "--fresh" in ended.err
     assert "continuing" not in ended.out
-
-
-@pytest.mark.parametrize("becomes", [None, ValueError("of a library")])
-def test_ctrl_c_that_a_library_loses_ends_the_run(
-    becomes: Exception | None,
-    call_script: Run,
-    first_runs: FirstRuns,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    save = run_files.RunFiles.save_checkpoint
-
-    def save_and_lose(*arguments: Any) -> None:
-        save(*arguments)
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        if becomes:
-            raise becomes
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run_files.RunFiles, "save_checkpoint", save_and_lose)
-        ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
-    assert ended.status == 130
-    assert "the same command continues" in ended.err
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
-    assert_done(ended)
-    assert "continuing after task 0, epoch 1" in ended.out
-    assert numbers(only(tmp_path)) == numbers(first_runs("anpyc_wo_np").result)
 
 
 def test_unusable_checkpoint_is_told_in_one_line_and_the_run_starts_over(
@@ -1142,6 +1114,47 @@ def test_sigkill_at_many_moments_leaves_the_numbers_as_they_are(
     assert unfinished(tmp_path) == []
     assert call_script(script, *long_flags(script), "--results-dir", tmp_path / "whole").status == 0
     assert numbers(only(tmp_path / "whole")) == numbers(only(tmp_path / "results"))
+
+
+# Stands for TensorFlow, where Ctrl-C is pressed.
+STAND_IN = """
+import signal
+
+def call(function, *arguments):
+    signal.raise_signal(signal.SIGINT)
+    done.append("after Ctrl-C")
+    function(*arguments)
+    done.append("after the call")
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        pytest.param(str, ["after Ctrl-C", "after the call"], id="calls nothing of ours"),
+        pytest.param(results.number, ["after Ctrl-C"], id="calls our code"),
+    ],
+)
+def test_ctrl_c_within_tensorflow_raises_only_in_our_code(
+    function: Callable[[float], str],
+    expected: list[str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup
+    stand_in = types.ModuleType("tensorflow.python")
+    done = stand_in.done = []
+    exec(STAND_IN, vars(stand_in))
+    with (
+        pytest.raises(SystemExit) as ended,
+        surroundings.exits("a_script", tmp_path, "the same command continues"),
+    ):
+        stand_in.call(function, 0.5)
+        done.append("after TensorFlow")
+    assert (ended.value.code, done) == (130, expected)
+    assert capsys.readouterr().err == "\na_script: interrupted; the same command continues\n"
+    assert sys.gettrace() is None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.slow
