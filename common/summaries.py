@@ -68,21 +68,26 @@ def scripts(
     """Returns the block that lists the scripts; None as long as a table is not complete.
 
     Args:
-        described: scenario and what it is, by command line.
-        with_defaults: tables in which scripts run with their default settings.
+        described: scenario and what it is, by script.
+        with_defaults: tables in which scripts run with their default settings; the λ that they
+            choose is shown.
     """
     if not all(filled.complete for filled in with_defaults):
         return None
     seconds: dict[str, list[float]] = {}
+    lines = {script: f"{script}.py" for script in described}
     for filled in with_defaults:
         for row, _, result in tables.all_runs(filled):
             if row.command and not row.command.flags:
-                seconds.setdefault(row.command.script, []).append(result["seconds"])
-    lines = [
-        [f"`{line}`", *texts, _duration(statistics.median(seconds[line.split(".py")[0]]))]
-        for line, texts in described.items()
+                script = row.command.script
+                seconds.setdefault(script, []).append(result["seconds"])
+                if row.grid and row.strengths:
+                    lines[script] = f"{script}.py --lambda {options.shown(row.strengths[0])}"
+    cells = [
+        [f"`{lines[script]}`", *texts, _duration(statistics.median(seconds[script]))]
+        for script, texts in described.items()
     ]
-    return publish.markdown(["command", "scenario", "what it is", "time"], lines, texts=3)
+    return publish.markdown(["command", "scenario", "what it is", "time"], cells, texts=3)
 
 
 def _duration(seconds: float) -> str:

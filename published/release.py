@@ -132,19 +132,19 @@ def defect_rows() -> tuple[Row, ...]:
     return tuple(rows)
 
 
-# Scenario and what it is, by command line: the README's list.
+# Scenario and what it is: the README's list.
 SCRIPTS = {
-    "anpyc_wo_np.py --lambda 3": ("task-incremental", "ANPyC without pruning"),
-    "anpyc_wi_np.py": ("task-incremental", "ANPyC"),
-    "lwf.py --lambda 1": ("task-incremental", "learning without forgetting"),
-    "ewc.py --lambda 1": ("domain-incremental", "elastic weight consolidation"),
-    "mas.py --lambda 10": ("domain-incremental", "memory-aware synapses"),
-    "si.py": ("domain-incremental", "synaptic intelligence"),
-    "finetune.py": ("task-incremental", "no protection, multi-head"),
-    "sgd_single_head.py": ("domain-incremental", "no protection, single-head"),
-    "sgd_freeze.py": ("task-incremental", "trunk learned on task 0, then only heads"),
-    "joint.py": ("not sequential", "all tasks mixed: upper bound"),
-    "cal_importance_distribution.py": (
+    "anpyc_wo_np": ("task-incremental", "ANPyC without pruning"),
+    "anpyc_wi_np": ("task-incremental", "ANPyC"),
+    "lwf": ("task-incremental", "learning without forgetting"),
+    "ewc": ("domain-incremental", "elastic weight consolidation"),
+    "mas": ("domain-incremental", "memory-aware synapses"),
+    "si": ("domain-incremental", "synaptic intelligence"),
+    "finetune": ("task-incremental", "no protection, multi-head"),
+    "sgd_single_head": ("domain-incremental", "no protection, single-head"),
+    "sgd_freeze": ("task-incremental", "trunk learned on task 0, then only heads"),
+    "joint": ("not sequential", "all tasks mixed: upper bound"),
+    "cal_importance_distribution": (
         "task 0 only",
         "distribution of importance, before and after pruning",
     ),

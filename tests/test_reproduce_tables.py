@@ -445,7 +445,7 @@ def test_effects_of_defects(tmp_path: Path) -> None:
     ]
 
 
-def test_list_of_scripts_has_the_median_time_of_runs_with_default_settings(tmp_path: Path) -> None:
+def test_list_of_scripts_has_chosen_strength_and_median_time_with_defaults(tmp_path: Path) -> None:
     rows = (
         row("tuned", "mas.py", flags=""),
         row("alone", "finetune.py", flags=""),
@@ -456,7 +456,7 @@ def test_list_of_scripts_has_the_median_time_of_runs_with_default_settings(tmp_p
         "finetune.py": {0: 390.0, 1: 450.0},
         "finetune.py --epochs 1": {0: 1.0, 1: 1.0},
     }
-    described = {"mas.py --lambda 10": ("one head", "MAS"), "finetune.py": ("several", "none")}
+    described = {"mas": ("one head", "MAS"), "finetune": ("several", "none")}
     whole = table(*rows, widen=False)
     for line, seconds in times.items():
         assert summaries.scripts(described, [filled(tmp_path, whole)]) is None
@@ -464,7 +464,7 @@ def test_list_of_scripts_has_the_median_time_of_runs_with_default_settings(tmp_p
         for strength in strengths:
             for seed, one in seconds.items():
                 more = {"strength": strength, "flags": "", "seconds": one}
-                keep(tmp_path / "small", line, seed, 0.9, **more)
+                keep(tmp_path / "small", line, seed, 0.9 if strength == 10 else 0.8, **more)
     block = summaries.scripts(described, [filled(tmp_path, whole)])
     assert block and block.splitlines()[1:] == [
         "| --- | --- | --- | --: |",
