@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 import reproduce_tables
-from common import metrics, options, publish, report, reproduction
+from common import options, publish, reproduction
 from tests import conftest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,7 +129,7 @@ def test_defects() -> None:
     for defect in options.DEFECTS:
         having = {script for script, defects in of_scripts.items() if defect in defects}
         assert set(listed[defect]) == having, defect
-    for command, _, defects, _ in rows("docs/release.md", "## Settings"):
+    for command, _, defects in rows("docs/release.md", "## Settings"):
         script = command.strip("`").split(".py")[0]
         assert tuple(defects.split()) == of_scripts[script], script
 
@@ -156,15 +155,6 @@ def test_python_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert (tmp_path / "anpyc.pdf").read_bytes().startswith(b"%PDF")
 
 
-def stored(pattern: str) -> list[dict[str, Any]]:
-    return [json.loads(text_of(path)) for path in sorted(ROOT.glob(f"results/{pattern}"))]
-
-
-def percent(values: list[float]) -> str:
-    mean, std, _ = metrics.mean_std(values)
-    return f"{100 * mean:.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
-
-
 def test_headline() -> None:
     columns: list[dict[str, str]] = []  # label of a row -> its cell
     for name in ("equal-small", "long"):
@@ -184,32 +174,3 @@ def test_headline() -> None:
         labels = [word.replace(" --gamma 1", ", online") for word in words]
         for cell, column in zip(cells, columns, strict=True):
             assert cell == next((column[one] for one in labels if one in column), "-"), name
-
-
-def test_results_with_default_settings() -> None:
-    for command, *_, shown in rows("docs/release.md", "## Settings"):
-        script = command.strip("`").split(".py")[0]
-        if script == "cal_importance_distribution":
-            continue
-        results = stored(f"{script}/*seed0.json")
-        best = report.choose_strength(results)
-        (measured,) = (one["metrics"] for one in results if one["lambda"] == best)
-        cell = f"ACC {100 * measured['ACC']:.2f}"
-        if measured["F"] is not None:
-            cell += f", F {100 * measured['F']:.2f}"
-        assert shown.removeprefix(f"λ {best or 0:g}: ") == cell
-
-
-def test_search_of_strengths() -> None:
-    searched = {(one["script"], one["lambda"]): one for one in stored("search/*/*.json")}
-    table = {name: cells for name, *cells in rows("docs/release.md", "### λ of EWC and MAS")}
-    assert len(table) == len(searched)
-    for (script, strength), result in searched.items():
-        last = [result[key][-1] for key in ("validation_accuracy", "accuracy")]
-        cells = [percent([sum(values) / len(values)]) for values in last]
-        assert table[f"{script}, λ {strength:g}"] == [*cells, percent([result["metrics"]["F"]])]
-    for script in ("ewc", "mas"):
-        found = [one for (name, _), one in searched.items() if name == script]
-        settings = importlib.import_module(script).Settings()
-        middle = settings.strength[len(settings.strength) // 2]
-        assert report.choose_strength(found) == middle
