@@ -49,31 +49,32 @@ def _interruptible() -> Iterator[None]:
 
     TensorFlow calls Python from native code, which an exception can crash, or which loses it.
     """
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        in_tensorflow = False
-        while frame and not _is_ours(frame):
-            module = frame.f_globals.get("__name__", "")
-            in_tensorflow |= module.partition(".")[0] == "tensorflow"
-            frame = frame.f_back
-        if not (frame and in_tensorflow):
-            signal.default_int_handler(number, frame)
-        frame.f_trace = raise_in_ours
-        sys.settrace(raise_in_ours)  # for functions called from now on
-
-    def raise_in_ours(frame: FrameType, event: str, argument: object) -> None:
-        if _is_ours(frame):
-            sys.settrace(None)
-            raise KeyboardInterrupt
-
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield  # ignored, as in the background of a shell, or somebody else's
         return
-    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    in_tensorflow = False
+    while frame and not _is_ours(frame):
+        module = frame.f_globals.get("__name__", "")
+        in_tensorflow |= module.partition(".")[0] == "tensorflow"
+        frame = frame.f_back
+    if not (frame and in_tensorflow):
+        raise KeyboardInterrupt
+    frame.f_trace = _raise_in_ours
+    sys.settrace(_raise_in_ours)  # for functions called from now on
+
+
+def _raise_in_ours(frame: FrameType, event: str, argument: object) -> None:
+    if _is_ours(frame):
+        sys.settrace(None)
+        raise KeyboardInterrupt
 
 
 def _is_ours(frame: FrameType) -> bool:
