@@ -20,7 +20,7 @@ import numpy as np
 from common import consolidation, data, metrics, options, report, results, run_files, surroundings
 from common import progress as progresses
 
-_COLUMNS = 3  # of settings on the screen
+_COLUMNS = 3  # of settings on the screen, at most
 _AGAIN_SECONDS = 3  # between two looks at the runs that other processes hold
 
 
@@ -258,8 +258,9 @@ class Grid:
         display.say(f"  not the defaults: {', '.join(changed) or 'nothing'}")
         display.say(f"  as released: {' '.join(now.as_released) or 'nothing'}")
         width = max(len(text) for text in kept) + 2
-        for first in range(0, len(kept), _COLUMNS):
-            row = "".join(text.ljust(width) for text in kept[first : first + _COLUMNS])
+        columns = max(1, min(_COLUMNS, display.width // width))
+        for first in range(0, len(kept), columns):
+            row = "".join(text.ljust(width) for text in kept[first : first + columns])
             display.say(f"  {row.rstrip()}")
         runs = len(self._runs)
         if runs > 1:

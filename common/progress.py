@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import rich.box
 import rich.console
 import rich.progress
 import rich.table
+from rich.cells import cell_len
 
 from common import run_files
 from common.results import ResultError
@@ -26,6 +29,8 @@ from common.results import ResultError
 T = TypeVar("T")
 
 _LINE_SECONDS = 30  # between two progress lines where there is no terminal
+_WIDE = 80  # columns of a terminal that has room for a bar beside its text
+_WORD = re.compile(r"± \S+|\S+")  # what stays in one line of a table's cell
 
 
 class Progress:
@@ -289,6 +294,11 @@ class Display:
                     self._writer.close()
                     self._writer = None
 
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; outside of one, those of the widest table."""
+        return self._console.width
+
     def say(self, text: str) -> None:
         """Prints a line."""
         self._console.print(text)
@@ -324,13 +334,31 @@ class Display:
         self.say(f"  {when}: mean {100 * np.mean(accuracy):.2f} %, each {each}")
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Prints a table."""
-        table = rich.table.Table(*header, title=title, title_justify="left")
-        for column in table.columns[1:]:
-            column.justify = "right"
+        """Prints a table.
+
+        Nothing in it is cut off. Where it is wider than the terminal, cells and headings go on in
+        further lines, between words; if that is not enough, there is no frame.
+        """
+        columns = list(zip(header, *rows, strict=True))
+        words = [[word for cell in cells for word in _WORD.findall(cell)] for cells in columns]
+        widths = [max(map(cell_len, of_column), default=0) for of_column in words]
+        whole = [max(map(cell_len, cells)) for cells in columns]
+        # A heading may take twice as many lines as a cell.
+        long = [max([cell_len(head) / 2, *map(cell_len, cells)]) for head, *cells in columns]
+        look: dict[str, Any] = {}
+        room = self.width - (3 * len(columns) + 1)
+        if sum(widths) > room:
+            look = {"box": rich.box.SIMPLE_HEAD, "show_edge": False, "padding": 0}
+            room = self.width - (len(columns) - 1)
+        while sum(widths) < min(room, sum(whole)):
+            growing = [k for k, width in enumerate(widths) if width < whole[k]]
+            widths[max(growing, key=lambda k: long[k] / widths[k])] += 1
+        table = rich.table.Table(title=title, title_justify="left", **look)
+        for k, (heading, width) in enumerate(zip(header, widths, strict=True)):
+            table.add_column(heading, width=width, justify="right" if k else "left")
         for row in rows:
             table.add_row(*row)
-        self._console.print(table)
+        Console(max(sum(widths) + self.width - room, self.width)).print(table)
 
     def _scalar(self, name: str, value: float, step: int) -> None:
         import tensorflow as tf
@@ -345,17 +373,22 @@ class Display:
 def bar(console: rich.console.Console, **more: Any) -> rich.progress.Progress:
     """Returns a bar with share, time gone and time left, which vanishes in the end.
 
+    On a narrow terminal all but the bar itself, with the text in several lines.
+
     Args:
         console: where it is shown.
         **more: of `rich.progress.Progress`.
     """
+    wide = console.width >= _WIDE
+    text = rich.table.Column(no_wrap=wide)
+    number = rich.table.Column(no_wrap=True)
     return rich.progress.Progress(
-        rich.progress.TextColumn("{task.description}"),
-        rich.progress.BarColumn(),
-        rich.progress.TaskProgressColumn(),
-        rich.progress.TimeElapsedColumn(),
+        rich.progress.TextColumn("{task.description}", table_column=text),
+        *([rich.progress.BarColumn()] if wide else []),
+        rich.progress.TaskProgressColumn(table_column=number),
+        rich.progress.TimeElapsedColumn(table_column=number),
         rich.progress.TextColumn("left"),
-        rich.progress.TimeRemainingColumn(),
+        rich.progress.TimeRemainingColumn(table_column=number),
         console=console,
         transient=True,
         **more,

@@ -994,19 +994,69 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_terminal_shows_a_bar(
-    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Terminal]:
+    """Return the function that gives a terminal of so many columns."""
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLUMNS", "100")
+
+    def terminal(columns: int) -> Terminal:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        return Terminal()
+
+    return terminal
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_terminal_shows_a_bar(
+    columns: int, call_script: Run, terminal: Callable[[int], Terminal], tmp_path: Path
+) -> None:
     flags = ["--epochs", "50", "--results-dir", tmp_path]
-    ended = call_script("anpyc_wo_np", *flags, out=Terminal())
+    ended = call_script("anpyc_wo_np", *flags, out=terminal(columns))
     assert_done(ended)
     assert "\x1b[" in ended.out
-    assert "100%" in ended.out and " left" in ended.out
-    assert "after task 1: mean" in ended.out
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", ended.out)
+    assert re.search(r"100% \d:\d\d:\d\d left \d:\d\d:\d\d", text)
+    assert "…" not in text
+    assert "after task 1: mean" in text
+
+
+# The widest of each kind: over λ and seeds, beside published values, of importance.
+TABLES = [
+    (
+        ["λ", "seed", "validation ACC", "ACC", "F", "F_max", "LA", "seconds"],
+        [
+            ["1000", "0", *["50.00"] * 5, "1234"],
+            ["1000 *", "mean of 10", *["50.00 ± 3.21"] * 5, ""],
+        ],
+    ),
+    (
+        ["", "λ", "own λ", "measure", "published", "own", "differ by more than the noise"],
+        [["Single-head: sgd_single_head", "0.1", "-", "F_max", *["50.00 ± 3.21 (10)"] * 2, "yes"]],
+    ),
+    (
+        ["", "before pruning", "after pruning", "authors, before", "authors, after"],
+        [["kurtosis ANPyC", *["1.234e+04 ± 123.4"] * 4]],
+    ),
+]
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+@pytest.mark.parametrize(("header", "rows"), TABLES)
+def test_nothing_in_a_table_is_cut_off(
+    columns: int, header: list[str], rows: list[list[str]], terminal: Callable[[int], Terminal]
+) -> None:
+    with contextlib.redirect_stdout(terminal(columns)) as out:
+        progresses.Display().table("a title", header, rows)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    shown = re.split(r"[\s│┃]+", text)
+    for cell in (*header, *(cell for row in rows for cell in row)):
+        assert set(cell.split()) <= set(shown)
+    if columns >= 60:
+        assert max(map(len, text.splitlines())) <= columns
+    if columns == 200:
+        assert all(cell in text for cell in header)
 
 
 @pytest.mark.parametrize(
