@@ -1,7 +1,7 @@
 """What all figures share: style, axes, legends, the band over seeds, and how a file is written.
 
-A figure is written whole or not at all. Its file has the `digest` of the data that it was drawn
-from: pictures of the same data differ between versions of Matplotlib.
+A figure is written whole or not at all. A PNG has the `digest` of the data that it was drawn from:
+pictures of the same data differ between versions of Matplotlib.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from PIL import Image
 
-from common import results
+from common import results, surroundings
 from common.metrics import FloatArray, Trace
 
 DPI = 150
@@ -48,6 +48,11 @@ LABEL_LENGTH = 30
 LEGEND_WIDTH = 2.5
 # Digits side by side that fit below an axis.
 AXIS_DIGITS = 70
+# Beside Matplotlib's defaults. PDF: TrueType fonts, which journals ask for. SVG: the same ids every
+# time; text is outlines there, by default, and so looks the same where the font is missing.
+SETTINGS: Any = {"pdf.fonttype": 42, "svg.hashsalt": "ANPyC"}
+# Without a date, so that the same figure is the same file.
+METADATA: dict[str, Any] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 NOT_CHOSEN = "a run diverged: λ not chosen"
 
 
@@ -273,15 +278,17 @@ def task_axis(axes: Axes, tasks: int) -> None:
 
 
 def save(figure: Figure, path: Path, data: str = "") -> None:
-    """Writes a figure as a PNG file.
+    """Writes a figure.
 
     Args:
         figure: what is written.
-        path: of the file.
-        data: a text that goes into the file, for `stored`.
+        path: of the file; PNG, PDF or SVG, by its ending.
+        data: a text that goes into a PNG, for `stored`.
     """
+    kind = path.suffix[1:]
+    metadata = METADATA[kind] | ({"data": data} if data and kind == "png" else {})
     with results.replacing(path) as file:
-        figure.savefig(file, format="png", dpi=DPI, metadata={"data": data} if data else None)
+        figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
 
 
 def digest(draw_name: str, arguments: Any) -> str:
@@ -354,18 +361,23 @@ class Drawing:
         """Whether a file, which is there, shows the same data."""
         return stored(path) == self.digest
 
-    def write(self, path: Path) -> None:
-        """Draws the figure into a file."""
-        save(self.draw(title=self.title, **self.arguments), path, self.digest)
+    def write(self, path: Path) -> str:
+        """Draws the figure into a file, whatever the user's settings of Matplotlib are.
+
+        Returns:
+            "", or a line that says why it could not be drawn: no result should suffer from that.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with matplotlib.rc_context({**matplotlib.rcParamsDefault, **SETTINGS}):
+                save(self.draw(title=self.title, **self.arguments), path, self.digest)
+        except Exception as error:
+            return f"{path} could not be drawn: {surroundings.reason(error)}"
+        return ""
 
 
-def write_all(drawings: Iterable[Drawing], stem: Path) -> Iterator[Path]:
-    """Writes figures to `<stem>.<name>.png`, and yields the path of each.
-
-    Raises:
-        OSError: a file cannot be written.
-    """
+def write_all(drawings: Iterable[Drawing], stem: Path, kind: str) -> Iterator[str]:
+    """Writes figures to `<stem>.<name>.<kind>`; yields the path of each, or why there is none."""
     for drawing in drawings:
-        path = stem.with_name(f"{stem.name}.{drawing.name}.png")
-        drawing.write(path)
-        yield path
+        path = stem.with_name(f"{stem.name}.{drawing.name}.{kind}")
+        yield drawing.write(path) or str(path)

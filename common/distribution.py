@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from common import canvas, consolidation, metrics, plots
 from common import progress as progresses
+from common import report as reports
 
 AUTHORS = Path(__file__).resolve().parents[1] / "results" / "authors.json"
 AUTHORS_RUNS = 10
@@ -277,9 +278,8 @@ def report(
         display.table(
             "mean ± sample std over the seeds, the authors' over their ten runs", header, rows
         )
-        found = [] if settings.no_figures else drawings(finished, published)
-        for path in canvas.write_all(found, folder / f"distribution{suffix}"):
-            display.say(f"  {path}")
+        stem = folder / f"distribution{suffix}"
+        reports.draw(lambda: drawings(finished, published), stem, settings.figures, display)
 
 
 def _normalised(array: Array) -> Array:

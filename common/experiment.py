@@ -73,6 +73,7 @@ def main(
     """
     name = Path(script).stem
     surroundings.usable_streams()
+    surroundings.own_figure_settings()
     settings = options.parse(cls, description)
     again = "the same command continues"
     interrupted = (

@@ -152,7 +152,7 @@ SHARED = {
         "repeat the defects of the authors' release, all that are listed below or those named"
     ),
     "fresh": Option("discard stored results and checkpoints of these runs, and start again"),
-    "no_figures": Option("draw no figures"),
+    "figures": Option("what figures are drawn as", choices=("png", "pdf", "svg", "none")),
     "tensorboard": Option("also write TensorBoard logs to this folder"),
 }
 
@@ -177,7 +177,7 @@ DEFECTS = {
 
 # What does not change the numbers of a run, or has a place of its own in its result.
 _NOT_IDENTITY = (
-    *("strength", "seeds", "data_dir", "results_dir", "device", "fresh", "no_figures"),
+    *("strength", "seeds", "data_dir", "results_dir", "device", "fresh", "figures"),
     *("tensorboard", "plot_only"),
 )
 
@@ -198,7 +198,7 @@ class Settings:
     device: str = "auto"
     as_released: tuple[str, ...] = ()
     fresh: bool = False
-    no_figures: bool = False
+    figures: str = "png"
     tensorboard: Path | None = None
 
     DEFECTS: ClassVar[tuple[str, ...]] = ()
@@ -322,6 +322,11 @@ def parse(cls: type[Settings], description: str, arguments: Sequence[str] | None
         else:
             extra.update(_values(hints[name], known))
         parser.add_argument(known.flag, **extra)
+        if name == "figures":
+            text = "the same as --figures none"
+            parser.add_argument(
+                "--no-figures", action="store_const", const="none", dest=name, help=text
+            )
     given = vars(parser.parse_args(arguments))
     for name, value in given.items():
         if isinstance(value, list):

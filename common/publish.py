@@ -430,25 +430,26 @@ def with_blocks(
     return _BLOCK.sub(block, page)
 
 
-def write(files: Mapping[Path, str], drawn: Mapping[Path, canvas.Drawing]) -> None:
+def write(files: Mapping[Path, str], drawn: Mapping[Path, canvas.Drawing]) -> list[str]:
     """Brings generated files up to date.
 
     Args:
         files: texts by path.
         drawn: figures by path.
 
+    Returns:
+        A line for every figure that could not be drawn.
+
     Raises:
-        OSError: a file cannot be written.
+        OSError: a text cannot be written.
     """
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_bytes() != text.encode():
             with results.replacing(path) as file:
                 file.write(text.encode())
-    for path, drawing in drawn.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or not drawing.is_in(path):
-            drawing.write(path)
+    old = [path for path, drawing in drawn.items() if not (path.exists() and drawing.is_in(path))]
+    return [line for path in old if (line := drawn[path].write(path))]
 
 
 def check(

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from common import canvas, distribution, metrics, plots, progress, results
+from common import canvas, distribution, metrics, plots, progress, results, surroundings
 
 Report: TypeAlias = Callable[
     [Any, Sequence[dict[str, Any]], Path, str, progress.Display],
@@ -110,15 +109,40 @@ def accuracy_report(
         display.say(f"  {advice(best, strengths)}")
 
     chosen = [r for r in runs if r["lambda"] == best and r["status"] == "finished"]
-    if settings.no_figures:
-        return
-    if not chosen:
+    if settings.figures != "none" and not chosen:
         display.say("  no figures: every run diverged, or with every λ one did")
         return
     stem = ("result" if best is None else f"lambda{results.number(best)}") + suffix
     title = name if best is None else f"{name}, λ {results.number(best)}"
-    for path in canvas.write_all(_drawings(title, chosen, curves, points, best), folder / stem):
-        display.say(f"  {path}")
+    draw(
+        lambda: _drawings(title, chosen, curves, points, best),
+        folder / stem,
+        settings.figures,
+        display,
+    )
+
+
+def draw(
+    drawings: Callable[[], Sequence[canvas.Drawing]],
+    stem: Path,
+    kind: str,
+    display: progress.Display,
+) -> None:
+    """Draws the figures of a command, and says where they are, or why there is none.
+
+    Args:
+        drawings: returns them, once Matplotlib is needed.
+        stem: of the names of their files.
+        kind: as --figures has it.
+        display: where to say so.
+    """
+    if kind == "none":
+        return
+    try:
+        for line in canvas.write_all(drawings(), stem, kind):
+            display.say(f"  {line}")
+    except Exception as error:  # Matplotlib itself may not load
+        display.say(f"  no figures: {surroundings.reason(error)}")
 
 
 def _drawings(
@@ -132,8 +156,8 @@ def _drawings(
     matrices = [result["accuracy"] for result in chosen]
     found = []
 
-    def add(name: str, draw: Callable[..., Figure], **arguments: Any) -> None:
-        found.append(canvas.Drawing(name, draw, title, arguments))
+    def add(name: str, function: Callable[..., Any], **arguments: Any) -> None:
+        found.append(canvas.Drawing(name, function, title, arguments))
 
     if results.is_joint(matrices[0]):
         rows = [matrix[-1] for matrix in matrices]

@@ -137,17 +137,26 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
         wrong = publish.check(files, drawn, folder)
         display.say("\n".join(wrong) or "all that is generated is what the results give")
         return 1 if wrong else 0
-    publish.write(files, drawn)
+    undrawn = publish.write(files, drawn)
     for line in publish.left_over(files, drawn, folder):
         display.say(f"{line}; delete it")
     _say_what_came_out({name: filled[name] for name in given.tables}, published, display)
     others = [name for name in every if not (name in given.tables or filled[name].complete)]
     if others and published is None:
         display.say(f"not complete either, and not shown: {', '.join(others)}")
-    display.say(f"see {folder / 'README.md'}")
-    if failed:
-        display.say(f"{failed} commands failed; the same command tries them again")
-    return 1 if failed else 0
+    for line in undrawn:
+        display.say(line)
+    display.say(f"see {_from_here(folder / 'README.md')}")
+    for number, what in ((failed, "commands"), (len(undrawn), "figures")):
+        if number:
+            display.say(f"{number} {what} failed; the same command tries them again")
+    return 1 if failed or undrawn else 0
+
+
+def _from_here(path: Path) -> Path:
+    """Returns a path as one would type it: of a file in the working directory, from there."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _shell_commands(
@@ -199,7 +208,8 @@ def _say_what_came_out(
 def main(publication: Publication, name: str, description: str | None) -> None:
     """Runs the command line and ends the process with its exit status.
 
-    0: done; 1: a command failed, or --check found a difference; 2: bad input; 130: interrupted.
+    0: done; 1: a command or a figure failed, or --check found a difference; 2: bad input;
+    130: interrupted.
 
     Args:
         publication: what is published.
@@ -207,6 +217,7 @@ def main(publication: Publication, name: str, description: str | None) -> None:
         description: its docstring.
     """
     surroundings.usable_streams()
+    surroundings.own_figure_settings()
     given = parse(publication, description)
     with surroundings.exits(name, given.results_dir, "the same command goes on"):
         sys.exit(run(publication, given))

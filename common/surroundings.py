@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import signal
 import sys
@@ -93,6 +94,25 @@ def usable_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (stays open)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def own_figure_settings() -> None:
+    """Lets Matplotlib, not imported yet, start whatever the user's environment says of figures.
+
+    A backend that is not there, as that of a notebook, makes the import fail; settings that do not
+    fit, or fonts that are missing, are told at length. `canvas` draws with settings of its own.
+    """
+    os.environ["MPLBACKEND"] = "agg"
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
+def reason(error: Exception) -> str:
+    """Returns in one line why something failed."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def writable(folder: Path, flag: str) -> Path:

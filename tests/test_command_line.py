@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common import metrics, report, results, run_files, surroundings
+from common import canvas, metrics, plots, report, results, run_files, surroundings
 from common import progress as progresses
 from tests.conftest import SCRIPTS
 
@@ -265,14 +265,92 @@ def test_run_ends_well_and_names_what_it_wrote(first_run: FirstRun) -> None:
     assert unfinished(first_run.folder) == []
 
 
+# How files begin.
+KINDS = {"png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF", "svg": b"<?xml"}
+
+
+def without_figures(first_run: FirstRun, folder: Path) -> dict[str, bytes]:
+    """Copy the files of a run but its figures, and return those, by name."""
+    shutil.copytree(first_run.folder, folder, ignore=shutil.ignore_patterns("*.png"))
+    return {path.name: path.read_bytes() for path in first_run.folder.rglob("*.png")}
+
+
 @pytest.mark.parametrize("script", ["finetune", "cal_importance_distribution"])
-def test_no_figures_are_drawn_where_none_are_wanted(
-    script: str, call_script: Run, tmp_path: Path
+@pytest.mark.parametrize(
+    "flags", ["--figures pdf", "--figures svg", "--figures none", "--no-figures"]
+)
+def test_figures_are_drawn_as_wanted(
+    script: str, flags: str, first_runs: FirstRuns, call_script: Run, tmp_path: Path
 ) -> None:
-    ended = call_script(script, "--results-dir", tmp_path, "--no-figures")
+    names = without_figures(first_runs(script), tmp_path / "results")
+    before = set(tmp_path.rglob("*"))
+    ended = call_script(script, "--results-dir", tmp_path / "results", *flags.split())
     assert_done(ended)
-    assert len(list(tmp_path.rglob("*.json"))) == 1
-    assert list(tmp_path.rglob("*.png")) == []
+    drawn = set(tmp_path.rglob("*")) - before
+    kind = flags.split()[-1]
+    if kind not in KINDS:
+        assert not drawn
+        return
+    assert {path.name for path in drawn} == {name.replace(".png", f".{kind}") for name in names}
+    for path in drawn:
+        assert f"  {path}\n" in ended.out
+        content = path.read_bytes()
+        assert content.startswith(KINDS[kind])
+        if kind == "pdf":  # its fonts are TrueType
+            assert b"/FontFile2" in content and b"/Type3" not in content
+
+
+def test_users_figure_settings_change_nothing(
+    first_runs: FirstRuns, run_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    figures = without_figures(first_runs("finetune"), tmp_path / "results")
+    wishes = "text.usetex: True\nfont.family: not there\nno.such.setting: 1\nfont.size: 30\n"
+    (tmp_path / "matplotlibrc").write_text(wishes)
+    monkeypatch.setenv("MPLBACKEND", "module://not_there")  # as a notebook leaves it
+    assert_done(run_script("finetune", tmp_path, "--results-dir", "results"))
+    assert {path.name: path.read_bytes() for path in tmp_path.rglob("*.png")} == figures
+
+
+def failing(*arguments: Any, **more: Any) -> Any:
+    """Draw nothing."""
+    raise RuntimeError("no fonts\nand more")
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("file", "result.matrix.png could not be drawn: Is a directory"),
+        ("figure", "result.matrix.png could not be drawn: RuntimeError: no fonts"),
+        ("all", "no figures: RuntimeError: no fonts"),
+    ],
+)
+def test_failing_figure_is_told_and_the_run_is_done(
+    where: str,
+    line: str,
+    first_runs: FirstRuns,
+    call_script: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "results"
+    names = {name.replace(".png", "") for name in without_figures(first_runs("finetune"), folder)}
+    (matrix,) = (name for name in names if name.endswith(".matrix"))
+    if where == "file":
+        (folder / "finetune" / f"{matrix}.png").mkdir()
+    elif where == "figure":
+        monkeypatch.setattr(plots, "accuracy_matrix", failing)
+    else:  # Matplotlib cannot be loaded, say
+        monkeypatch.setattr(canvas, "Drawing", failing)
+    ended = call_script("finetune", "--results-dir", folder)
+    assert_done(ended)
+    told = line.replace("result.matrix", matrix)
+    assert [told in one for one in ended.out.splitlines()].count(True) == 1
+    assert "and more" not in ended.out
+    drawn = {path.stem for path in folder.rglob("*.png") if path.is_file()}
+    assert drawn == (set() if where == "all" else names - {matrix})
+    (stored_file,) = folder.rglob("*.json")
+    for path in (*folder.rglob("*.png"), stored_file):
+        assert path.is_dir() or f"  {path}\n" in ended.out
 
 
 def documented_fields() -> dict[str, str]:

@@ -74,7 +74,7 @@ RELEASED_STRENGTH = {"ewc": (15,), "mas": (0.1,), "si": (0.1,), "anpyc_wi_np": (
 
 # Fields that leave the numbers of a run as they are, or stand beside the settings in its result.
 NOT_IN_IDENTITY = {
-    *("strength", "seeds", "data_dir", "results_dir", "device", "fresh", "no_figures"),
+    *("strength", "seeds", "data_dir", "results_dir", "device", "fresh", "figures"),
     *("tensorboard", "plot_only"),
 }
 
@@ -133,7 +133,7 @@ def test_shared_defaults(script: str) -> None:
     assert (settings.device, settings.permutations) == ("auto", "fixed")
     assert getattr(settings, "update", "proximal") == "proximal"
     assert settings.as_released == ()
-    assert settings.fresh is settings.no_figures is False
+    assert (settings.fresh, settings.figures) == (False, "png")
     assert settings.tensorboard is settings.train_examples is None
     assert getattr(settings, "evaluate_every", None) is None
 
@@ -176,7 +176,8 @@ def test_settings_cannot_be_changed() -> None:
         ("anpyc_wi_np --results-dir /some/where", "results_dir", Path("/some/where")),
         ("anpyc_wi_np --device gpu", "device", "gpu"),
         ("anpyc_wi_np --fresh", "fresh", True),
-        ("anpyc_wi_np --no-figures", "no_figures", True),
+        ("anpyc_wi_np --figures pdf", "figures", "pdf"),
+        ("anpyc_wi_np --no-figures", "figures", "none"),
         ("anpyc_wi_np --tensorboard logs", "tensorboard", Path("logs")),
         ("anpyc_wi_np --prune-percent 40", "prune_percent", 40),
         ("anpyc_wi_np --prune-decay 0.5", "prune_decay", 0.5),

@@ -378,9 +378,24 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_neither_users_settings_nor_the_date_change_a_file(kind, path, monkeypatch):
+    drawing = canvas.Drawing("matrix", plots.accuracy_matrix, "λ", {"matrices": matrices(1, 3)})
+    one, other = path.with_suffix(f".1.{kind}"), path.with_suffix(f".2.{kind}")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert drawing.write(one) == ""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    wishes = {"text.usetex": True, "font.family": "not there", "font.size": 30}
+    of_files = {"savefig.bbox": "tight", "savefig.transparent": True, "pdf.fonttype": 3}
+    with matplotlib.rc_context({**wishes, **of_files, "svg.fonttype": "none"}):
+        assert drawing.write(other) == ""
+    assert one.read_bytes() == other.read_bytes()
+
+
 def test_pyplot_and_global_settings_are_left_alone(path):
     settings = dict(matplotlib.rcParams)
     loaded = "matplotlib.pyplot" in sys.modules
-    canvas.save(plots.accuracy_matrix(matrices(1, 3), "title"), path)
+    drawing = canvas.Drawing("matrix", plots.accuracy_matrix, "title", {"matrices": [[[0.9]]]})
+    assert drawing.write(path) == ""
     assert dict(matplotlib.rcParams) == settings
     assert ("matplotlib.pyplot" in sys.modules) == loaded

@@ -30,10 +30,10 @@ class Screen:
     def table(self, title: str, header: list[str], rows: list[list[str]]) -> None:
         self.title, self.header, self.rows = title, header, rows
 
-    def write_all(self, drawings: Sequence[canvas.Drawing], stem: Path) -> Iterator[Path]:
+    def write_all(self, drawings: Sequence[canvas.Drawing], stem: Path, kind: str) -> Iterator[str]:
         for one in drawings:
             self.figures[one.name] = one
-            yield stem.with_name(f"{stem.name}.{one.name}.png")
+            yield f"{stem}.{one.name}.{kind}"
 
 
 def shown(runs: Sequence[Result]) -> Screen:

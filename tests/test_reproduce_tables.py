@@ -29,6 +29,7 @@ from common import (
     options,
     reproduction,
     summaries,
+    table_plots,
     tables,
 )
 from common.tables import ACC, Filled, FilledRow, Row
@@ -593,7 +594,7 @@ def test_list_has_a_line_for_every_missing_run(published: Path, call: Call) -> N
         assert script.parent == reproduce_tables.ROOT and script.exists()
         settings = options.parse(importlib.import_module(script.stem).Settings, "", words[5:])
         runs.append((script.stem, settings.seeds, getattr(settings, "strength", ())))
-        assert settings.no_figures
+        assert settings.figures == "none"
     assert runs == [
         ("finetune", (0,), ()),
         ("ewc", (100,), (1,)),
@@ -761,6 +762,7 @@ def test_folder_may_be_named_in_any_way(
     ended = call("--results-dir", name)
     assert ended.status == 0
     assert "differ by" not in ended.out  # it is the published one
+    assert ended.out.endswith("see results/README.md\n")
     assert call("--check").status == 0
 
 
@@ -820,6 +822,47 @@ def test_failed_command_is_told_and_the_rest_is_published(
     assert [path.name for path in (published / "tables").iterdir()] == ["second.csv"]
     assert "<!-- generated: small -->\n<!-- end -->\n" in (tmp_path / "page.md").read_text()
     assert call("--check").status == 0
+
+
+def test_failing_figure_is_told_and_the_rest_is_published(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    complete(published)
+    own = tmp_path / "own"
+    complete(own)
+
+    def failing(**arguments: Any) -> None:
+        raise RuntimeError("no fonts")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table_plots, "final_accuracy", failing)
+        for folder in (published, own):
+            ended = call("--results-dir", folder)
+            assert ended.status == 1
+            figure = folder / "figures" / "small-final.png"
+            assert f"{figure} could not be drawn: RuntimeError: no fonts\n" in ended.out
+            assert ended.out.endswith("1 figures failed; the same command tries them again\n")
+            assert {path.stem for path in folder.glob("tables/*")} == {"second", "small"}
+            assert (folder / "README.md").exists()
+        assert "small: 0 of 2 values differ" in ended.out
+    assert call("--check").status == 1
+    assert call().status == call("--check").status == 0
+
+
+def test_users_figure_settings_change_nothing(tmp_path: Path) -> None:
+    # The figures of one table alone, in a process that has not loaded Matplotlib yet.
+    program = (
+        "import reproduce_tables as it; it.DOCUMENTS, it.blocks = (), lambda _: {}; "
+        "it.TABLES = [one for one in it.TABLES if one.name == 'release-short']; it.main()"
+    )
+    command = [sys.executable, "-c", program, "--results-dir", str(tmp_path)]
+    shutil.copytree(reproduce_tables.RESULTS / "release-short", tmp_path / "release-short")
+    environment = {**os.environ, "MPLBACKEND": "module://not_there"}
+    ended = subprocess.run(
+        command, env=environment, cwd=reproduce_tables.ROOT, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert list(tmp_path.glob("figures/*.png"))
 
 
 def test_one_table_from_nothing(
