@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import canvas, commands, results, tables
+from common import canvas, commands, options, results, tables
 
 PYTHON = ".venv/bin/python"  # as the README has it
 MADE = "Made by `reproduce_tables.py` from the files in this folder; do not edit."
@@ -155,7 +155,8 @@ def note(filled: tables.Filled) -> str:
             difference = tables.difference(by_place[first], by_place[second], column)
             return plus_minus(difference, column, "+") if difference else "-"
         place, _, head = found[1].rpartition(": ")
-        return cells(filled, by_place[place])[head].split(" (")[0]
+        by_head = cells(filled, one_of(by_place, place))
+        return str(one_of(by_head, head)).split(" (")[0]
 
     paragraphs = re.split(r"\n\s*\n", filled.table.note)
     return _CELL.sub(cell, "\n\n".join(" ".join(part.split()) for part in paragraphs))
@@ -251,8 +252,13 @@ def _numbers(title: str, found: tables.Estimate | None, spread: str = "std") -> 
 
 
 def csv_runs(filled: Iterable[tables.Filled]) -> str:
-    """Returns all runs as CSV, a line each; those that choose a λ have `use` "tuning"."""
-    lines = []
+    """Returns all runs as CSV, a line each; those that choose a λ have `use` "tuning".
+
+    Every setting that changes numbers has a column, and so has every metric. A cell is empty where
+    a run has none, and a column is left out where no run has any.
+    """
+    lines: list[dict[str, Any]] = []
+    settings: dict[str, None] = {}
     for one in filled:
         for row, use, result in tables.all_runs(one):
             assert row.command
@@ -264,17 +270,35 @@ def csv_runs(filled: Iterable[tables.Filled]) -> str:
                     "row": row.row.label,
                     "use": use,
                     "script": result["script"],
-                    "settings": shlex.join(commands.words(row.command.flags)),
+                    **{name: _typed(value) for name, value in own.items()},
                     "lambda": result["lambda"],
                     "seed": result["seed"],
                     "status": result["status"],
+            given = row.command.settings
+            # Some scripts have the first two for good, so that they are none of their settings.
+            own = {name: getattr(given, name) for name in ("tasks", "head", *given.identity())}
+            settings |= dict.fromkeys(own)
                     **{name: (result["metrics"] or {}).get(name) for name in _METRICS},
                     "validation_ACC": results.validation_accuracy(result) if finished else None,
                     "seconds": result["seconds"],
                     "file": result["file"],
                 }
             )
-    return _csv(lines, _RUN)
+    some = {name for line in lines for name, cell in line.items() if cell not in (None, "")}
+    in_order = sorted(settings, key=[*options.SHARED, *settings].index)
+    heads = [
+        *("table", "group", "row", "use", "script"),
+        *(name for name in in_order if name in some),
+        *("lambda", "seed", "status"),
+        *(name for name in (*_METRICS, "validation_ACC") if name in some),
+        *("seconds", "file"),
+    ]
+    return _csv(lines, heads)
+
+
+def _typed(value: Any) -> str:
+    """Returns a setting as one types it, "" for one that is not there."""
+    return "" if value is None or value == () else options.shown(value)
 
 
 _LEGEND = f"""\
@@ -294,10 +318,6 @@ _LEGEND = f"""\
 * [What the measures mean](../docs/method.md#metrics). The same as CSV files: [tables/](tables).
 """
 _METRICS = ("ACC", "F", "BWT", "F_max", "LA", "min_ACC", "WC_ACC")
-_RUN = (
-    *("table", "group", "row", "use", "script", "settings", "lambda", "seed", "status"),
-    *(*_METRICS, "validation_ACC", "seconds", "file"),
-)
 
 
 def _csv(lines: Sequence[Mapping[str, Any]], heads: Sequence[str]) -> str:

@@ -336,7 +336,9 @@ def test_csv_of_runs_has_a_line_for_each(tuned: Filled) -> None:
         ("joint", "table", "", "0"),
         ("joint", "table", "", "1"),
     ]
-    assert {line["settings"] for line in lines} == {FLAGS}
+    assert {(line["hidden"], line["tasks"], line["epochs"]) for line in lines} == {
+        ("8 4", "3", "2")
+    }
     assert [line["status"] for line in lines].count("diverged") == 1
     diverged, tuning = lines[3], lines[6]
     assert (diverged["status"], diverged["ACC"], diverged["validation_ACC"]) == ("diverged", "", "")
@@ -356,6 +358,37 @@ def test_comparison_shows_both_and_whether_they_differ(tmp_path: Path) -> None:
         row("lost", "sgd_single_head.py"),
         row("one", "joint.py", seeds=(0,)),
         row("ewc", EWC),
+def test_csv_of_runs_has_a_column_for_every_setting_and_metric_that_a_run_has(
+    tmp_path: Path,
+) -> None:
+    commands = {
+        "finetune.py": FLAGS,
+        "ewc.py --lambda 3 --gamma 0.5": "--hidden 8 4 --tasks 3 --steps 7",
+        "anpyc_wi_np.py --lambda 3 --as-released": FLAGS,
+        "joint.py --head shared": FLAGS,
+    }
+    for command, flags in commands.items():
+        strength = 3.0 if "--lambda" in command else None
+        keep(tmp_path / "small", command, 0, 0.5, strength, lost=0.25, flags=flags)
+    traced = "finetune.py --evaluate-every 1"
+    keep(tmp_path / "small", traced, 0, 0.8, metrics={"ACC": 0.8, "min_ACC": 0.7, "WC_ACC": 0.75})
+    rows = [row(command, command, flags=flags) for command, flags in commands.items()]
+    found = filled(tmp_path, table(*rows, row(traced, traced), seeds=(0,)))
+    lines = read(publish.csv_runs([found]))
+    heads = "tasks epochs steps hidden head update merge gamma lambda as_released F min_ACC"
+    assert [[line[head] for head in heads.split()] for line in lines] == [
+        ["3", "2", "", "8 4", "multi", *[""] * 5, "0.25", ""],
+        ["3", "", "7", "8 4", "single", "proximal", "", "0.5", "3.0", "", "0.25", ""],
+        ["3", "2", "", "8 4", "multi", "explicit", "sum", "", "3.0", "D3 D10 D15 D16", "0.25", ""],
+        ["3", "2", "", "8 4", "shared", *[""] * 7],
+        ["3", "2", "", "8 4", "multi", *[""] * 6, "0.7"],
+    ]
+    # What none of the runs has would only be in the way.
+    assert not lines[0].keys() & {"temperature", "train_examples", "seeds", "device", "results_dir"}
+    (line,) = read(publish.csv_runs([dataclasses.replace(found, rows=found.rows[:1])]))
+    assert {head for head, cell in line.items() if not cell} == {"group", "lambda"}
+
+
         Row("theirs", estimates={"ACC": Estimate(0.9, 0.1, 3)}),
     )
     whole = table(*rows, columns=(ACC, metric("F")), widen=False)

@@ -689,9 +689,8 @@ def test_csv_has_a_line_for_every_stored_run(published: Path, tmp_path: Path, ca
     assert {line["table"] for line in lines} == {"small", "second"}
     assert call("second", "--csv", path).status == 0
     assert path.read_text().count("\n") == 3
-    heads = path.read_text().splitlines()[0]
     assert call("--results-dir", tmp_path / "nowhere", "--csv", path).out.endswith(": 0 runs\n")
-    assert path.read_text() == f"{heads}\n"
+    assert path.read_text().startswith("table,group,row,") and path.read_text().count("\n") == 1
     assert not (published / "README.md").exists()
 
 
