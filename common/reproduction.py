@@ -168,10 +168,12 @@ def _shell_commands(
             display.say(dataclasses.replace(part, seeds=(seed,)).shell(folder))
     waiting = tables.waiting(filled)
     if waiting:
-        runs = len(tables.waiting_runs(filled))
+        rows = "1 row chooses" if len(waiting) == 1 else f"{len(waiting)} rows choose"
+        later = len(tables.waiting_runs(filled))
+        runs = "1 run" if later == 1 else f"{later} runs"
         print(
-            f"{len(waiting)} rows choose λ from these runs; then --list again, for {runs} runs "
-            "or, where a grid is widened, more",
+            f"{rows} λ from these runs; then --list again, for {runs} or, where a grid is "
+            "widened, more",
             file=sys.stderr,
         )
 

@@ -607,15 +607,23 @@ def test_list_has_a_line_for_every_missing_run(published: Path, call: Call) -> N
     assert list(published.rglob("*.*")) == [stored]
 
 
-def test_listed_commands_make_the_runs_of_a_table(
+def test_listed_commands_make_the_runs_that_the_plain_command_makes(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
     monkeypatch.setattr(options, "ROOT", made_up.project(tmp_path / "a project"))
-    arguments = ("second", "--list", "--results-dir", tmp_path / "my results")
-    listed = call(*arguments)
-    assert (listed.out.count("joint.py"), listed.out.count("\n"), listed.err) == (2, 2, "")
-    subprocess.run(["sh", "-c", listed.out], check=True, cwd=tmp_path)
-    assert call(*arguments) == Ended(0, "", "")
+    follows = row("ewc", "ewc.py --evaluate-every 1", strength_of=("small", "", "ewc"), seeds=(0,))
+    third = table(follows, name="third", drawings=())
+    monkeypatch.setattr(reproduce_tables, "TABLES", (*reproduce_tables.TABLES, third))
+    folders = tmp_path / "my results", tmp_path / "other results"
+    rounds = []
+    while (listed := call("third", "--list", "--results-dir", folders[0])).out:
+        rounds.append((listed.out.count("small"), listed.out.count("\n"), bool(listed.err)))
+        subprocess.run(["sh", "-c", listed.out], check=True, cwd=tmp_path)
+    assert listed == Ended(0, "", "")
+    assert rounds == [(2, 2, True), (0, 1, False)]  # the runs that choose λ, then those that wait
+    assert call("third", "--results-dir", folders[1]).status == 0
+    made, same = (sorted(one.relative_to(f) for one in f.rglob("*.json")) for f in folders)
+    assert made == same and len(made) == 3
 
 
 def test_list_ends_well_when_nobody_reads_on(tmp_path: Path) -> None:
