@@ -9,13 +9,14 @@ import shlex
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from common import options, results, run_files
 
 # One thread each: as many at once as there are cores get the most out of them, and the last bits of
 # the Fisher and MAS importances depend on the number of threads.
 ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+_SCRIPTS = options.ROOT  # from where they are imported
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,16 +51,56 @@ def parse(command: str, more: str = "") -> Command:
     Args:
         command: script and flags.
         more: further flags, as far as the script has them; those of the command win.
+
+    Raises:
+        ValueError: there is no such script, or it refuses a flag or a value; no script has one of
+            the further flags; a quotation mark is not closed. The message is one line.
     """
     file, *own = shlex.split(command)
     script = file.removesuffix(".py")
-    cls = importlib.import_module(script).Settings
-    known = {one.flag for one in options.options_of(cls).values()}
+    cls = _settings_of(script)
+    known = _flags_of(cls)
     given = _flags(shlex.split(more))
+    misspelt = [flag for flag in given if flag not in known and flag not in _all_flags()]
+    if misspelt:
+        meant = options.did_you_mean(_all_flags(), *misspelt)
+        raise options.UsageError(f"no script has {' '.join(misspelt)}{meant}")
     flags = {flag: values for flag, values in given.items() if flag in known} | _flags(own)
-    settings = options.parse(cls, "", words(flags))
+    settings = options.parse(cls, "", words(flags), _Parser)
     flags = {flag: v for flag, v in flags.items() if flag not in ("--lambda", "--seeds")}
     return Command(script, flags, settings)
+
+
+class _Parser(options.Parser):
+    """A parser that does not end the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise options.UsageError(message)
+
+
+def _settings_of(script: str) -> type[options.Settings]:
+    cls: type[options.Settings] | None = None
+    if (_SCRIPTS / f"{script}.py").exists():
+        cls = getattr(importlib.import_module(script), "Settings", None)
+    if cls is None:
+        meant = options.did_you_mean(_all_scripts(), script)
+        raise options.UsageError(f"there is no script {script}{meant}")
+    return cls
+
+
+def _flags_of(cls: type[options.Settings]) -> set[str]:
+    return {one.flag for one in options.options_of(cls).values()}
+
+
+def _all_scripts() -> list[str]:
+    """Returns the names of all scripts; other files may do anything when they are imported."""
+    paths = sorted(_SCRIPTS.glob("*.py"))
+    return [path.stem for path in paths if b"\nclass Settings(" in path.read_bytes()]
+
+
+@functools.cache
+def _all_flags() -> list[str]:
+    return sorted({flag for script in _all_scripts() for flag in _flags_of(_settings_of(script))})
 
 
 def words(flags: Mapping[str, tuple[str, ...]]) -> list[str]:
@@ -69,12 +110,16 @@ def words(flags: Mapping[str, tuple[str, ...]]) -> list[str]:
 
 def _flags(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
     flags: dict[str, tuple[str, ...]] = {}
+    flag = ""
     for word in words:
         if word.startswith("--"):
-            flag = word
-            flags[flag] = ()
-        else:
+            flag, equals, value = word.partition("=")
+            flags[flag] = (value,) if equals else ()
+        elif flag:
             flags[flag] += (word,)
+        else:
+            meant = options.did_you_mean(_all_flags(), word)
+            raise options.UsageError(f"{word} stands where a flag should{meant}")
     return flags
 
 

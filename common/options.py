@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import math
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -225,7 +226,10 @@ class Settings:
                 if one is None:
                     continue
                 if known.choices and one not in known.choices:
-                    raise UsageError(f"{known.flag} {one} is none of {', '.join(known.choices)}")
+                    raise UsageError(
+                        f"{known.flag} {one!r} is none of {', '.join(known.choices)}"
+                        + did_you_mean(known.choices, one)
+                    )
                 if known.check and not known.check(one):
                     raise UsageError(f"{known.flag} {one} is not {known.allowed}")
                 low, high = FLOAT32
@@ -243,8 +247,10 @@ class Settings:
             raise UsageError("give either --epochs or --steps")
         unknown = [defect for defect in self.as_released if defect not in self.DEFECTS]
         if unknown:
+            misspelt = [defect for defect in unknown if defect not in DEFECTS]
             raise UsageError(
                 f"--as-released {unknown[0]}: this script has {', '.join(self.DEFECTS) or 'none'}"
+                + did_you_mean(self.DEFECTS, *misspelt)
             )
         if "D16" in self.as_released and getattr(self, "update", "explicit") != "explicit":
             raise UsageError("--as-released D16 is --update explicit; they contradict each other")
@@ -280,24 +286,65 @@ def options_of(cls: type[Settings]) -> dict[str, Option]:
     return found
 
 
+# As typed, and as word processors and web pages turn them out.
+_DASHES = ("-", "–", "—", "−")
+
+
+def did_you_mean(known: Iterable[str], *words: object) -> str:
+    """Returns "; did you mean …?" with the names that misspelt ones are like, "" if there are none.
+
+    Capitals, and dashes in front, do not count.
+
+    Args:
+        known: names.
+        *words: misspelt ones.
+    """
+
+    def plain(word: object) -> str:
+        return str(word).lstrip("".join(_DASHES)).lower()
+
+    names = {plain(name): name for name in known}
+    meant = []
+    for word in map(plain, words):
+        longer = [name for name in names if name.startswith(word)]
+        close = longer if len(longer) == 1 else difflib.get_close_matches(word, names, 1, 0.75)
+        meant += [names[name] for name in close]
+    return f"; did you mean {', '.join(dict.fromkeys(meant))}?" if meant else ""
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
+
+    def read(self, arguments: Sequence[str] | None) -> argparse.Namespace:
+        """Does what `parse_args` does; of a misspelt flag, it also says which one was meant."""
+        given, unknown = self.parse_known_args(arguments)
+        if unknown:
+            flags = [word.partition("=")[0] for word in unknown if word.startswith(_DASHES)]
+            meant = did_you_mean(self._option_string_actions, *(flags or unknown))
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+        return given
 
     def error(self, message: str) -> NoReturn:
         """Ends with one line, without the usage."""
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see --help)\n")
 
 
-def parse(cls: type[Settings], description: str, arguments: Sequence[str] | None = None) -> Any:
+def parse(
+    cls: type[Settings],
+    description: str,
+    arguments: Sequence[str] | None = None,
+    kind: type[Parser] = Parser,
+) -> Any:
     """Reads the command line into a settings object; ends the process on a bad one.
 
     Args:
         cls: the script's settings.
         description: first lines of `--help`.
         arguments: None for those of the process.
+        kind: of parser, whose `error` takes a bad one.
     """
     defects = "".join(f"\n  {defect:5}{DEFECTS[defect]}" for defect in cls.DEFECTS)
-    parser = Parser(
+    parser = kind(
         description=description,
         epilog=defects and f"defects of the release (--as-released):{defects}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -327,7 +374,7 @@ def parse(cls: type[Settings], description: str, arguments: Sequence[str] | None
             parser.add_argument(
                 "--no-figures", action="store_const", const="none", dest=name, help=text
             )
-    given = vars(parser.parse_args(arguments))
+    given = vars(parser.read(arguments))
     for name, value in given.items():
         if isinstance(value, list):
             given[name] = tuple(value)
@@ -354,12 +401,31 @@ def _values(hint: Any, known: Option) -> dict[str, Any]:
     if typing.get_origin(hint) is tuple:
         extra["nargs"] = "+"
     kind = arguments[0] if arguments else hint
-    extra["type"] = folder if kind is Path else kind
-    if known.choices:
-        extra["choices"] = known.choices
-    else:
-        extra["metavar"] = {int: "N", float: "X", Path: "DIR"}.get(kind)
+    extra["metavar"] = {int: "N", float: "X", Path: "DIR"}.get(kind)
+    if kind is Path:
+        extra["type"] = folder
+    elif kind in (int, float):
+        extra["type"] = number(kind, known.allowed)
+    elif known.choices:
+        extra["metavar"] = f"{{{','.join(known.choices)}}}"
     return extra
+
+
+def number(kind: type[int] | type[float], allowed: str) -> Callable[[str], float]:
+    """Returns the function that reads a number of that kind.
+
+    Args:
+        kind: of number.
+        allowed: as in `Option`.
+    """
+
+    def read(text: str) -> float:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}") from None
+
+    return read
 
 
 def folder(text: str) -> Path:

@@ -145,14 +145,26 @@ def note(filled: tables.Filled) -> str:
     "{label: head}" stands for a cell, "{group: label: head}" where the table has groups; of a
     measure or a difference without (n). "{label less label}", likewise, stands for the difference
     of two rows.
+
+    Raises:
+        UsageError: there is no such row or head.
     """
     by_place = {row.row.title: row for row in filled.rows}
+
+    def one_of(known: Mapping[str, Any], name: str) -> Any:
+        if name not in known:
+            meant = options.did_you_mean(known, name)
+            raise options.UsageError(
+                f"the note of {filled.table.name} names no cell: {name}{meant}"
+            )
+        return known[name]
 
     def cell(found: re.Match[str]) -> str:
         first, less, second = found[1].partition(" less ")
         if less:
             column = filled.table.columns[0]
-            difference = tables.difference(by_place[first], by_place[second], column)
+            pair = one_of(by_place, first), one_of(by_place, second)
+            difference = tables.difference(*pair, column)
             return plus_minus(difference, column, "+") if difference else "-"
         place, _, head = found[1].rpartition(": ")
         by_head = cells(filled, one_of(by_place, place))
@@ -262,6 +274,10 @@ def csv_runs(filled: Iterable[tables.Filled]) -> str:
     for one in filled:
         for row, use, result in tables.all_runs(one):
             assert row.command
+            given = row.command.settings
+            # Some scripts have the first two for good, so that they are none of their settings.
+            own = {name: getattr(given, name) for name in ("tasks", "head", *given.identity())}
+            settings |= dict.fromkeys(own)
             finished = result["status"] == "finished"
             lines.append(
                 {
@@ -274,10 +290,6 @@ def csv_runs(filled: Iterable[tables.Filled]) -> str:
                     "lambda": result["lambda"],
                     "seed": result["seed"],
                     "status": result["status"],
-            given = row.command.settings
-            # Some scripts have the first two for good, so that they are none of their settings.
-            own = {name: getattr(given, name) for name in ("tasks", "head", *given.identity())}
-            settings |= dict.fromkeys(own)
                     **{name: (result["metrics"] or {}).get(name) for name in _METRICS},
                     "validation_ACC": results.validation_accuracy(result) if finished else None,
                     "seconds": result["seconds"],
@@ -322,7 +334,7 @@ _METRICS = ("ACC", "F", "BWT", "F_max", "LA", "min_ACC", "WC_ACC")
 
 def _csv(lines: Sequence[Mapping[str, Any]], heads: Sequence[str]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, heads, lineterminator="\n")
+    writer = csv.DictWriter(text, heads, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return text.getvalue()
@@ -440,7 +452,8 @@ def with_blocks(
     def block(found: re.Match[str]) -> str:
         name = found[2]
         if name not in blocks:
-            raise results.ResultError(f"{path}: there is no table {name} for its block")
+            meant = options.did_you_mean(blocks, name)
+            raise results.ResultError(f"{path}: there is no table {name} for its block{meant}")
         text = blocks[name]
         return found[0] if text is None else f"{found[1]}{text}{found[3]}"
 

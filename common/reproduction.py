@@ -58,7 +58,7 @@ def parse(
     )
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=options.number(int, options.COUNT["allowed"]),
         default=surroundings.cores(),
         metavar="N",
         help="commands at once, of one thread each [one a core]",
@@ -80,14 +80,17 @@ def parse(
         action="store_true",
         help="compute nothing, fail where a generated file is not what all results give",
     )
-    given = parser.parse_args(arguments)
+    given = parser.read(arguments)
     for name in given.tables:
         if name not in names:
-            parser.error(f"there is no table {name}; there are {', '.join(names)}")
+            parser.error(
+                f"there is no table {name}; there are {', '.join(names)}"
+                + options.did_you_mean(names, name)
+            )
     if given.check and given.tables:
         parser.error("--check takes no TABLE: it looks at all that is generated")
     if given.jobs < 1:
-        parser.error(f"--jobs {given.jobs} is not a whole number from 1")
+        parser.error(f"--jobs {given.jobs} is not {options.COUNT['allowed']}")
     given.tables = [name for name in names if name in (given.tables or names)]
     given.results_dir = given.results_dir.resolve()
     return given

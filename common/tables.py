@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from common import commands, metrics, report
+from common import commands, metrics, options, report
 from common.results import Result
 
 WIDENINGS = 3  # of a grid, at most
@@ -260,12 +260,14 @@ class Filled:
         """Returns a row by heading and label.
 
         Raises:
-            KeyError: there is no such row.
+            UsageError: there is no such row.
         """
-        for row in self.rows:
-            if (row.row.group, row.row.label) == (group, label):
-                return row
-        raise KeyError(f"{self.table.name} has no row {label!r} under {group!r}")
+        rows = {row.row.label: row for row in self.rows if row.row.group == group}
+        if label not in rows:
+            place = f"row {label!r} under {group!r}" if group else f"row {label!r}"
+            meant = options.did_you_mean(rows, label)
+            raise options.UsageError(f"table {self.table.name} has no {place}{meant}")
+        return rows[label]
 
 
 def fill(tables: Sequence[Table], names: Sequence[str], store: commands.Store) -> dict[str, Filled]:
@@ -278,9 +280,11 @@ def fill(tables: Sequence[Table], names: Sequence[str], store: commands.Store) -
 
     Raises:
         ResultError: a stored file is damaged, or is of another run.
+        UsageError: a row names a script, a flag, a value or another row that is not there.
     """
     by_name = {table.name: table for table in tables}
     store.look(by_name)
+    rows = {(one.name, row.group, row.label): (one, row) for one in tables for row in one.rows}
     done: dict[tuple[str, str, str], FilledRow] = {}
 
     def filled(table: Table, row: Row) -> FilledRow:
@@ -288,22 +292,34 @@ def fill(tables: Sequence[Table], names: Sequence[str], store: commands.Store) -
         if key not in done:
             chosen = None
             if row.strength_of:
-                other, *place = row.strength_of
-                (of,) = (one for one in by_name[other].rows if [one.group, one.label] == place)
-                chosen = filled(by_name[other], of)
+                if row.strength_of not in rows:
+                    other, *places = (
+                        ": ".join(filter(None, one)) for one in (row.strength_of, *rows)
+                    )
+                    meant = options.did_you_mean(places, other)
+                    text = f"table {table.name}, row {row.title!r}: no row {other} to take λ from"
+                    raise options.UsageError(f"{text}{meant}")
+                chosen = filled(*rows[row.strength_of])
             done[key] = _fill_row(table, row, store, chosen)
         return done[key]
 
-    return {
+    found = {
         name: Filled(by_name[name], [filled(by_name[name], row) for row in by_name[name].rows])
         for name in names
     }
+    for one in found.values():
+        for row in one.rows:
+            one.reference(row)  # now, and not when all its runs are made
+    return found
 
 
 def _fill_row(table: Table, row: Row, store: commands.Store, chosen: FilledRow | None) -> FilledRow:
     if not row.command:
         return FilledRow(row)
-    command = commands.parse(row.command, row.flags)
+    try:
+        command = commands.parse(row.command, row.flags)
+    except ValueError as error:
+        raise options.UsageError(f"table {table.name}, row {row.title!r}: {error}") from error
     seeds = table.seeds if row.seeds is None else row.seeds
     tuning = table.tuning if row.tuning is None else row.tuning
     result = FilledRow(row, command, seeds=seeds, tuning_seeds=tuning)

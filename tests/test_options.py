@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from common import options, results
+from tests.conftest import SCRIPTS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -487,6 +488,10 @@ def test_bad_value_is_refused_in_one_line_that_names_the_flag(
         ("--tasks 10001", "10001 is not a whole number from 1 to 10000"),
         ("--prune-decay 1.5", "1.5 is not a number from 0 to 1"),
         ("--prune-step 0", "0 is not a whole number from 1 to 100"),
+        ("--epochs 1.5", "'1.5' is not a whole number from 1"),
+        ("--hidden 64 x", "'x' is not a whole number from 1"),
+        ("--lambda 3 one", "'one' is not a finite number from 0"),
+        ("--head both", "'both' is none of multi, single"),
         ("--hidden 64", "needs two numbers"),
         ("--steps 10 --epochs 3", "either --epochs or --steps"),
         ("--as-released D99", "D99: this script has D3, D10, D15, D16"),
@@ -494,6 +499,41 @@ def test_bad_value_is_refused_in_one_line_that_names_the_flag(
 )
 def test_refusal_says_why(refused: Any, line: str, reason: str) -> None:
     assert reason in refused("anpyc_wi_np", *line.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("--lamda 3", "--lambda"),
+        ("--lamda=3", "--lambda"),
+        ("--Lambda 3", "--lambda"),
+        ("-lambda 3", "--lambda"),
+        ("lambda 3", "--lambda"),
+        ("—lambda 3", "--lambda"),  # the dash of a word processor
+        ("--res mine", "--results-dir"),
+        ("--as_released", "--as-released"),
+        ("--epoch 3 --tasks 2 --sed 1", "--epochs, --seeds"),
+        ("--colour head --hiden 8 4", "--hidden"),
+        ("--head mutli", "multi"),
+        ("--update Explicit", "explicit"),
+        ("--as-released D3 d16", "D16"),
+        ("--as-released D155", "D15"),
+    ],
+)
+def test_misspelt_name_gets_the_one_that_it_is_like(refused: Any, line: str, meant: str) -> None:
+    assert f"; did you mean {meant}?" in refused("anpyc_wi_np", *line.split())
+
+
+def test_name_that_another_script_has_is_not_misspelt(script: str, refused: Any) -> None:
+    own = {one.flag for one in options.options_of(settings_of(script)).values()}
+    every = {
+        one.flag for other in SCRIPTS for one in options.options_of(settings_of(other)).values()
+    }
+    assert every - own
+    for flag in every - own:
+        assert "did you mean" not in refused(script, flag, "1")
+    for defect in set(options.DEFECTS) - set(DEFECTS[script]):
+        assert "did you mean" not in refused(script, "--as-released", defect)
 
 
 @pytest.mark.parametrize("flag", ["--data-dir", "--results-dir", "--tensorboard"])
@@ -508,6 +548,8 @@ def test_stray_argument_is_refused_in_one_line(refused: Any, arguments: list[str
 
 def test_bad_value_is_refused_in_python_too() -> None:
     cls: Any = settings_of("anpyc_wo_np")
+    with pytest.raises(options.UsageError, match=r"did you mean multi\?"):
+        cls(head="mutli")
     for values in (
         {"tasks": 0},
         {"hidden": (64,)},
@@ -516,6 +558,8 @@ def test_bad_value_is_refused_in_python_too() -> None:
         {"steps": 5},  # beside the default epochs
         {"as_released": ("D10",)},
         {"head": "both"},
+        {"head": 1},
+        {"as_released": (16,)},
     ):
         with pytest.raises(options.UsageError):
             cls(**values)

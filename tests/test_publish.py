@@ -18,6 +18,7 @@ from scipy import stats
 
 from common import canvas, commands, drawings, metrics, plots, publish, table_plots, tables
 from common.canvas import Drawing
+from common.options import UsageError
 from common.results import ResultError
 from common.tables import ACC, Column, Estimate, Filled, Row, metric
 from tests.made_up import FLAGS, filled, keep, keep_all, row, table
@@ -281,10 +282,19 @@ def test_note_may_name_any_row(tmp_path: Path, label: str, group: str) -> None:
     assert noted(found, f"{{{place}: F}}") == "10.00 ± 0.00"
 
 
-@pytest.mark.parametrize("text", ["{Some: mas: ACC}", "{ewc: ACC}", "{Some: ewc: BWT}"])
-def test_note_names_no_cell_that_is_not_there(tuned: Filled, text: str) -> None:
-    with pytest.raises(KeyError):
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("{Some: ecw: ACC}", "Some: ecw; did you mean Some: ewc?"),
+        ("{ewc: ACC}", "ewc"),
+        ("{Some: ewc: acc}", "acc; did you mean ACC?"),
+        ("{Some: ewc less Some: finetun}", "Some: finetun; did you mean Some: finetune?"),
+    ],
+)
+def test_note_names_no_cell_that_is_not_there(tuned: Filled, text: str, meant: str) -> None:
+    with pytest.raises(UsageError) as refused:
         noted(tuned, text)
+    assert str(refused.value) == f"the note of small names no cell: {meant}"
 
 
 # CSV
@@ -348,16 +358,6 @@ def test_csv_of_runs_has_a_line_for_each(tuned: Filled) -> None:
     assert {(line["table"], line["script"] == line["row"]) for line in lines} == {("small", True)}
 
 
-# Comparison with the published
-
-
-def test_comparison_shows_both_and_whether_they_differ(tmp_path: Path) -> None:
-    rows = (
-        row("near", "finetune.py", "Some"),
-        row("far", "sgd_freeze.py", "Some"),
-        row("lost", "sgd_single_head.py"),
-        row("one", "joint.py", seeds=(0,)),
-        row("ewc", EWC),
 def test_csv_of_runs_has_a_column_for_every_setting_and_metric_that_a_run_has(
     tmp_path: Path,
 ) -> None:
@@ -389,6 +389,16 @@ def test_csv_of_runs_has_a_column_for_every_setting_and_metric_that_a_run_has(
     assert {head for head, cell in line.items() if not cell} == {"group", "lambda"}
 
 
+# Comparison with the published
+
+
+def test_comparison_shows_both_and_whether_they_differ(tmp_path: Path) -> None:
+    rows = (
+        row("near", "finetune.py", "Some"),
+        row("far", "sgd_freeze.py", "Some"),
+        row("lost", "sgd_single_head.py"),
+        row("one", "joint.py", seeds=(0,)),
+        row("ewc", EWC),
         Row("theirs", estimates={"ACC": Estimate(0.9, 0.1, 3)}),
     )
     whole = table(*rows, columns=(ACC, metric("F")), widen=False)

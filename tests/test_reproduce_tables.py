@@ -640,12 +640,14 @@ def test_list_ends_well_when_nobody_reads_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "part"),
     [
-        ("fisherman", "fisherman"),
+        ("fisherman", "fisherman; there are small, second "),
+        ("secnd", "there are small, second; did you mean second?"),
         ("--jobs 0", "--jobs"),
         ("--jobs -1", "--jobs"),
-        ("--jobs one", "--jobs"),
+        ("--jobs one", "--jobs: 'one' is not a whole number from 1"),
         ("--list --check", "--check"),
         ("--no-such-flag", "--no-such-flag"),
+        ("--result-dir mine", "did you mean --results-dir?"),
         ("--csv", "--csv"),
         ("--csv nowhere/runs.csv", "nowhere/runs.csv"),
         ("--results-dir file/mine", "file/mine"),

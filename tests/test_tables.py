@@ -53,7 +53,7 @@ def test_flags_of_the_command_win() -> None:
 
 @pytest.mark.parametrize("line", ["finetune.py --lambda 3", "ewc.py --update no", "joint.py --x 1"])
 def test_flags_of_the_command_are_not_dropped(line: str) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(options.UsageError):
         commands.parse(line)
 
 
@@ -325,10 +325,38 @@ def test_row_has_no_runs_where_the_other_one_has_no_λ(
     assert missing(second) == [("second", None, (0, 1))]
 
 
-def test_rows_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    found = filled(tmp_path, table(row("one", "finetune.py"), reference="another"))
-    with pytest.raises(KeyError, match="another"):
-        found.reference(found.rows[0])
+def test_flags_may_be_joined_to_their_values() -> None:
+    joined = commands.parse("ewc.py --lambda=3 --gamma=0.5", "--hidden 8 4 --tasks=3 --merge=sum")
+    assert joined == commands.parse("ewc.py --lambda 3 --gamma 0.5", "--hidden 8 4 --tasks 3")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"command": "ewcc.py"}, "there is no script ewcc; did you mean ewc?"),
+        ({"command": "tests.py"}, "there is no script tests"),
+        ({"command": "reproduce_tables.py"}, "there is no script reproduce_tables"),
+        ({"command": "ewc.py --gama 1"}, "--gama 1; did you mean --gamma?"),
+        ({"command": "ewc.py gamma 1"}, "gamma stands where a flag should; did you mean --gamma?"),
+        ({"command": "ewc.py --fisher exat"}, "did you mean exact?"),
+        ({"command": "ewc.py --as-released d4"}, "did you mean D4?"),
+        ({"command": "ewc.py '--gamma 1"}, "No closing quotation"),
+        ({"flags": "--hiden 8 4"}, "no script has --hiden; did you mean --hidden?"),
+        (
+            {"strength_of": ("smal", "a group", "one")},
+            "no row smal: a group: one to take λ from; did you mean small: a group: one?",
+        ),
+        ({"reference": "onne"}, "table small has no row 'onne' under 'a group'; did you mean one?"),
+    ],
+)
+def test_misspelt_name_in_a_row_is_refused_before_its_runs_are_made(
+    tmp_path: Path, wrong: dict[str, Any], line: str
+) -> None:
+    fields = {"label": "two", "command": "ewc.py", "group": "a group", **wrong}
+    with pytest.raises(options.UsageError) as refused:
+        filled(tmp_path, table(row("one", "finetune.py", "a group"), row(**fields)))
+    places = ("table small, row 'a group: two': ", "table small has no row 'onne'")
+    assert str(refused.value).startswith(places) and line in str(refused.value)
 
 
 # Missing and stored runs
