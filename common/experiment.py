@@ -219,7 +219,12 @@ class Grid:
             pending = passed
         in_order = [done[one] for one in self._runs]
         suffix = results.settings_hash(*run_files.identities(self._settings, self._checksum))
-        show(self._settings, in_order, self._folder, suffix, display)
+        try:
+            show(self._settings, in_order, self._folder, suffix, display)
+        except KeyboardInterrupt as error:
+            again = f"{'without --fresh, ' if fresh else ''}the same command"
+            text = f"all runs are done, and {again} shows and draws them"
+            raise KeyboardInterrupt(text) from error
         for one in self._runs:
             for written in (one.files.path, one.files.path.with_suffix(".npz")):
                 if written.exists():

@@ -24,14 +24,14 @@ def exits(name: str, folder: Path, interrupted: str, safe: str = "") -> Iterator
     Args:
         name: of the script.
         folder: of the results, for errors that name no file.
-        interrupted: what to do after Ctrl-C.
+        interrupted: what to do after Ctrl-C, where a KeyboardInterrupt does not say so itself.
         safe: what follows an error of the file system.
     """
     try:
         with _interruptible():
             yield
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; {interrupted}", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"\n{name}: interrupted; {str(error) or interrupted}", file=sys.stderr)
         sys.exit(130)
     except (data.DataError, options.UsageError, results.ResultError) as error:
         _refuse(name, str(error))

@@ -34,7 +34,7 @@ import pytest
 
 from common import canvas, metrics, plots, report, results, run_files, surroundings
 from common import progress as progresses
-from tests.conftest import SCRIPTS
+from tests.conftest import ROOT, SCRIPTS
 
 METHODS = ["anpyc_wo_np", "anpyc_wi_np"]
 # Those that are run in a process of their own, too: one of each kind, since all have one `main`.
@@ -555,6 +555,26 @@ def test_ctrl_c_says_how_to_go_on(
     assert ended.status == 130
     assert "--fresh" in ended.err
     assert "continuing" not in ended.out
+
+
+@pytest.mark.parametrize("flags", [["--seeds", "0"], ["--fresh"]])
+def test_ctrl_c_while_drawing_says_that_all_runs_are_done(
+    flags: list[str],
+    call_script: Run,
+    first_runs: FirstRuns,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    first_run = first_runs("anpyc_wo_np")
+    shutil.copytree(first_run.folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(canvas, "save", interrupt)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, *flags)
+    assert ended.status == 130
+    assert "all runs are done" in ended.err and "continues" not in ended.err
+    assert ("--fresh" in ended.err) == ("--fresh" in flags)
 
 
 def test_unusable_checkpoint_is_told_in_one_line_and_the_run_starts_over(
@@ -1283,6 +1303,18 @@ def test_ctrl_c_within_tensorflow_raises_only_in_our_code(
     assert capsys.readouterr().err == "\na_script: interrupted; the same command continues\n"
     assert sys.gettrace() is None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_while_modules_are_loaded_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
+    ended = subprocess.run(
+        [sys.executable, ROOT / "reproduce_tables.py", "--list"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 130
+    assert ended.stderr == "\nreproduce_tables: interrupted\n"
 
 
 @pytest.mark.slow
