@@ -11,7 +11,8 @@ from types import ModuleType, TracebackType
 
 # TensorFlow reads these when it is loaded: no log lines among a script's own. All programs here are
 # compiled by XLA, which has no use for oneDNN's kernels.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+QUIET = "3"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 

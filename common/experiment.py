@@ -176,7 +176,7 @@ class Grid:
         done = self._stored()
         pending = [one for one in self._runs if one not in done]
         if pending:
-            with surroundings.silent_libraries():
+            with surroundings.silent_unless_failing():
                 import tensorflow as tf
 
                 device = surroundings.set_up_device(self._settings.device)

@@ -7,14 +7,20 @@ import io
 import logging
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import IO, NoReturn, cast
 
+import common
 from common import data, options, results
+
+_SHOW_AT_END = "import sys; sys.stderr.buffer.write(sys.stdin.buffer.read())"
+_SHOW_SECONDS = 5.0  # at most, should another process hold the pipe
+_LOOK_FOR_GPU = "import tensorflow; tensorflow.config.list_physical_devices('GPU')"
 
 
 @contextlib.contextmanager
@@ -152,20 +158,52 @@ def memory() -> int:
 
 
 @contextlib.contextmanager
-def silent_libraries() -> Iterator[None]:
-    """Keeps what native libraries write to standard error away from the terminal.
+def silent_unless_failing() -> Iterator[None]:
+    """Keeps back what is written to standard error, and shows it only on an error or sudden death.
 
-    TensorFlow's own libraries do so while they are loaded, before any log level counts.
+    TensorFlow's libraries write there while they are loaded, before any log level counts. They may
+    also abort the process, or exit: then nothing of ours runs any more, and another process shows
+    what it has kept.
     """
     sys.stderr.flush()
+    keeper = _keeper()
+    if keeper is None:
+        yield
+        return
     saved = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
+        with cast(IO[bytes], keeper.stdin) as pipe:
+            os.dup2(pipe.fileno(), 2)
         yield
+    except Exception:
+        os.dup2(saved, 2)  # and so ends the pipe
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            keeper.wait(_SHOW_SECONDS)
+        raise
     finally:
+        keeper.kill()  # before the pipe ends
+        keeper.wait()
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def _keeper() -> subprocess.Popen[bytes] | None:
+    """Starts a process that writes its input to standard error as soon as that ends.
+
+    Returns:
+        The process; None if there can be none, or none that outlives this one.
+    """
+    if os.getpid() == 1:  # all processes of a container end with the first
+        return None
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _SHOW_AT_END],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # so that Ctrl-C does not reach it
+        )
+    except OSError:
+        return None
 
 
 def set_up_device(wanted: str) -> str:
@@ -183,6 +221,7 @@ def set_up_device(wanted: str) -> str:
 
     gpus = tf.config.list_physical_devices("GPU")
     if wanted == "gpu" and not gpus:
+        _show_why_no_gpu()
         raise options.UsageError("--device gpu: TensorFlow finds no GPU; use --device cpu")
     if wanted == "cpu" or not gpus:
         tf.config.set_visible_devices([], "GPU")
@@ -192,3 +231,17 @@ def set_up_device(wanted: str) -> str:
     tf.config.experimental.enable_op_determinism()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
+
+
+def _show_why_no_gpu() -> None:
+    """Has a process that logs everything look for a GPU; this one's log level is fixed by now."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != common.QUIET:
+        return  # the user's own
+    with contextlib.suppress(OSError):  # no process can be started
+        subprocess.run(
+            [sys.executable, "-P", "-c", _LOOK_FOR_GPU],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )

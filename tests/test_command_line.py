@@ -1056,15 +1056,59 @@ def test_batch_may_be_as_large_as_the_training_set(call_script: Run, tmp_path: P
     assert call_script("anpyc_wo_np", *flags).status == 0
 
 
-def test_missing_gpu_is_told(call_script: Run, results_folder: Path) -> None:
+def test_missing_gpu_is_told(
+    call_script: Run,
+    results_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     before = snapshot(results_folder)
     flags = ["--results-dir", results_folder, "--device", "gpu"]
     call_script("anpyc_wo_np", *flags).assert_refused("--device gpu")
     assert snapshot(results_folder) == before
+    if tf.test.is_built_with_cuda():
+        assert "cuInit" in capfd.readouterr().err  # what CUDA says
+
+
+def test_death_while_tensorflow_starts_is_told(
+    run_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--no_such_flag")
+    ended = run_script("finetune", tmp_path, "--results-dir", tmp_path)
+    assert ended.status not in (0, 2)
+    assert "Unknown flag" in ended.err and "--no_such_flag" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("end", "shown"),
+    [(None, ""), (KeyboardInterrupt, ""), (ImportError, "a reason\n")],
+)
+@pytest.mark.parametrize("processes", [True, False])
+def test_standard_error_is_shown_only_on_an_error(
+    end: type[BaseException] | None,
+    shown: str,
+    processes: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise BlockingIOError
+
+    if not processes:  # that can be started
+        monkeypatch.setattr(subprocess, "Popen", refuse)
+    expectation = pytest.raises(end) if end else contextlib.nullcontext()
+    with expectation, surroundings.silent_unless_failing():
+        os.write(2, b"a reason\n")
+        if end:
+            raise end
+    os.write(2, b"afterwards\n")
+    expected = shown if processes else "a reason\n"
+    assert capfd.readouterr().err == f"{expected}afterwards\n"
 
 
 def test_unusable_result_is_told_and_left_as_it_is(
