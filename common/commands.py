@@ -189,8 +189,15 @@ class Missing:
 
     def path(self, folder: Path, seed: int) -> Path:
         """Returns where a run's result will be, in a folder of results."""
+        return self._files(folder, seed).path
+
+    def has_begun(self, folder: Path) -> bool:
+        """Returns whether a run has left something in a folder of results."""
+        return any(self._files(folder, seed).has_begun for seed in self.seeds)
+
+    def _files(self, folder: Path, seed: int) -> run_files.RunFiles:
         home = folder / self.table / self.command.script
-        return _files_of(self.command.script, home, self.command.settings, self.strength, seed).path
+        return _files_of(self.command.script, home, self.command.settings, self.strength, seed)
 
     def runs(self) -> list[tuple[str, str]]:
         """Returns `run` of every seed."""

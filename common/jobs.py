@@ -9,33 +9,40 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import runpy
+import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import IO
+from typing import IO, cast
 
 from common import commands, options, progress, results, tables
 
-_POLL_SECONDS = 0.1
 _LOOK_SECONDS = 1.0  # between two counts of what is done
 _STOP_SECONDS = 5.0  # to end cleanly after an interruption
+# How the line begins with which TensorFlow ends a process; a stack trace follows.
+_FATAL = re.compile(r"F\d{4} |\d{4}-\d\d-\d\d [\d:.]+: F ")
+
+
+class CannotBegin(Exception):
+    """A command failed before it had trained anything, as the next ones would."""
 
 
 class Jobs:
     """Scripts that are running.
 
     Attributes:
-        running: process and output of each, by what it makes.
+        running: the process of each, by what it makes.
     """
 
     def __init__(self) -> None:
         """Starts none."""
-        self.running: dict[commands.Missing, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
+        self.running: dict[commands.Missing, subprocess.Popen[bytes]] = {}
+        self._outputs = selectors.DefaultSelector()
 
     def __enter__(self) -> Jobs:
         """Returns itself."""
@@ -44,6 +51,7 @@ class Jobs:
     def __exit__(self, *error: object) -> None:
         """Ends what is still running."""
         self.stop()
+        self._outputs.close()
 
     def start(self, key: commands.Missing, command: Sequence[str]) -> None:
         """Starts a script.
@@ -52,52 +60,55 @@ class Jobs:
             key: what it makes.
             command: path of the script, and its arguments.
         """
-        output = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
         process = subprocess.Popen(
             [sys.executable, "-m", "common.jobs", *command],
             stdin=subprocess.PIPE,
-            stdout=output,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=options.ROOT,
             env={**os.environ, **commands.ENVIRONMENT},
         )
-        self.running[key] = (process, output)
+        self.running[key] = process
+        output = cast(IO[bytes], process.stdout)
+        self._outputs.register(output, selectors.EVENT_READ, (key, bytearray()))
 
     def ended(self, seconds: float) -> dict[commands.Missing, tuple[int, str]]:
-        """Waits until one ends, and returns those that have: key -> exit status, last line.
+        """Waits until one ends, and returns those that have: key -> exit status, reason.
+
+        A reason is TensorFlow's last word if it has ended the process, else the last line.
 
         Args:
             seconds: to wait at most.
         """
         until = time.monotonic() + seconds
-        while True:
-            over = [key for key, (one, _) in self.running.items() if one.poll() is not None]
-            if over or time.monotonic() > until:
-                return {key: self._end(key) for key in over}
-            time.sleep(_POLL_SECONDS)
+        over: dict[commands.Missing, tuple[int, str]] = {}
+        while self.running and not over and (left := until - time.monotonic()) > 0:
+            for ready, _ in self._outputs.select(left):
+                key, output = ready.data
+                piece = os.read(ready.fd, 65536)
+                output += piece
+                if not piece:  # the process has ended, and whatever else writes for it
+                    self._outputs.unregister(ready.fileobj)
+                    over[key] = self._end(key, output.decode(errors="replace"))
+        return over
 
     def stop(self) -> None:
         """Ends all that are running, as Ctrl-C does; those that take too long at once."""
-        for process, _ in self.running.values():
+        for process in self.running.values():
             process.send_signal(signal.SIGINT)
         until = time.monotonic() + _STOP_SECONDS
-        for process, _ in self.running.values():
-            try:
-                process.wait(max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-        for key in list(self.running):
-            self._end(key)
+        while self.running and (left := until - time.monotonic()) > 0:
+            self.ended(left)
+        for process in self.running.values():
+            process.kill()
+        while self.running:
+            self.ended(_LOOK_SECONDS)
 
-    def _end(self, key: commands.Missing) -> tuple[int, str]:
-        process, output = self.running.pop(key)
-        with output:
-            status = process.wait()
-            if process.stdin:
-                process.stdin.close()
-            output.seek(0)
-            lines = output.read().decode(errors="replace").strip().splitlines()
-        return status, lines[-1] if lines else ""
+    def _end(self, key: commands.Missing, output: str) -> tuple[int, str]:
+        process = self.running.pop(key)
+        process.communicate()  # closes its pipes, and waits
+        lines = output.strip().splitlines()
+        return process.returncode, next(filter(_FATAL.match, lines), lines[-1] if lines else "")
 
 
 def make(
@@ -115,6 +126,7 @@ def make(
         How many commands failed. A run that diverged has a result, and is no failure.
 
     Raises:
+        CannotBegin: a command failed before it had trained anything.
         ResultError: a stored file cannot be used.
     """
     begun: set[tuple[str, str]] = set()
@@ -144,8 +156,11 @@ def make(
             while not ended:
                 shown.look(jobs.running)
                 ended = jobs.ended(_LOOK_SECONDS)
-            for part, (status, last) in ended.items():
-                failed += shown.ended(part, status, last)
+            for part, (status, reason) in ended.items():
+                if shown.ended(part, status, reason):
+                    failed += 1
+                    if not part.has_begun(store.folder):
+                        raise CannotBegin
 
 
 class _Overall:
@@ -199,7 +214,7 @@ class _Overall:
         runs = len(self._known) + len(self._later)
         return "1 run left" if runs == 1 else f"{runs} runs left"
 
-    def ended(self, part: commands.Missing, status: int, last: str) -> bool:
+    def ended(self, part: commands.Missing, status: int, reason: str) -> bool:
         """Says how a command ended; of one that failed or diverged also which, and why.
 
         Returns:
@@ -213,7 +228,9 @@ class _Overall:
         title = f"{part.table}: {part.title}{strength}, seeds {seeds}"
         if failed:
             how = f"failed with status {status}"
-            reasons = ["it has left no result" if status in (0, 3) else last]
+            if status < 0:
+                how += f" ({signal.strsignal(-status)})"
+            reasons = ["it has left no result" if status in (0, 3) else reason]
         elif status == 0:
             how, reasons = "done", []
         else:

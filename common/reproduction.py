@@ -129,7 +129,11 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
         page = folder / "README.md"
         if page.exists() and publish.MADE not in page.read_text(encoding="utf-8", errors="replace"):
             raise options.UsageError(f"{page} would be replaced: take another --results-dir")
-        failed = jobs.make(publication.all_tables, given.tables, store, given.jobs)
+        try:
+            failed = jobs.make(publication.all_tables, given.tables, store, given.jobs)
+        except jobs.CannotBegin:
+            display.say("stopped: it trained nothing, and the next ones would likely fail as well")
+            return 1
     filled = tables.fill(publication.all_tables, every, store)
     files = publish.texts(folder, filled, published)
     if published is None:

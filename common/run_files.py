@@ -74,6 +74,11 @@ class RunFiles:
         self._code = code
         self._noted = {path: _stamp(path) for path in (self.path, self._checkpoint)}
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the run has left a result or a checkpoint."""
+        return self.path.exists() or self._checkpoint.exists()
+
     def read(self) -> dict[str, Any] | None:
         """Returns the stored result, None if there is none; settings that it lacks are filled in.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -117,10 +118,11 @@ def project(folder: Path, **orders: Any) -> Path:
 
     Args:
         folder: of the project.
-        **orders: what a script does in place of making its results: "fail", "wait" (for ever),
-            "ignore" (likewise, and Ctrl-C); or before it: "meet" (wait until as many scripts as
-            `number` says have begun); "diverge"; or, without a result, "nothing" (end well) or
-            "lose" (end as if it had diverged). Else λ is the better the smaller it is.
+        **orders: what a script does in place of making its results: "refuse" (fail at once), "fail"
+            (and leave a checkpoint), "wait" (for ever), "ignore" (likewise, and Ctrl-C); or before
+            it: "meet" (wait until as many scripts as `number` says have begun); "diverge"; or,
+            without a result, "nothing" (end well) or "lose" (end as if it had diverged). Else λ is
+            the better the smaller it is.
     """
     folder.mkdir()
     (folder / "common").symlink_to(ROOT / "common")
@@ -144,17 +146,20 @@ def stand_in(file: str) -> None:
     order = orders.get(script, "")
     strengths = getattr(settings, "strength", (None,))
     what = f"{os.getpid()},{script},{strengths[0]},{' '.join(map(str, settings.seeds))}"
+    if order in ("wait", "ignore"):
+        ends = order == "wait"
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(130) if ends else None)
     _tell(folder, f"begin,{what}")
     if order == "fail":
+        files = _files(script, settings, strengths[0], settings.seeds[0])
+        with files.hold():
+            files.save_checkpoint({}, {})
+    if order in ("fail", "refuse"):
         print("Traceback (most recent call last):\n  one line more")
         sys.exit("boom")
     until = time.monotonic() + 120  # for ever
     while order in ("wait", "ignore") and time.monotonic() < until:
-        try:
-            time.sleep(1)
-        except KeyboardInterrupt:
-            if order == "wait":
-                sys.exit(130)
+        time.sleep(1)
     if order == "meet":
         while sum(one[0] == "begin" for one in log(folder)) < orders["number"]:
             assert time.monotonic() < until
@@ -162,12 +167,16 @@ def stand_in(file: str) -> None:
     for strength in strengths:
         for seed in settings.seeds if order not in ("nothing", "lose") else ():
             acc = None if order == "diverge" else 0.9 - 0.001 * (strength or 0)
-            home = settings.results_dir / script
-            home.mkdir(parents=True, exist_ok=True)
-            files = run_files.files_of(script, home, settings, strength, seed)
+            files = _files(script, settings, strength, seed)
             files.finish(result(script, settings.tasks, acc))
     _tell(folder, f"end,{what}")
     sys.exit(3 if order in ("diverge", "lose") else 0)
+
+
+def _files(script: str, settings: Any, strength: float | None, seed: int) -> run_files.RunFiles:
+    home = settings.results_dir / script
+    home.mkdir(parents=True, exist_ok=True)
+    return run_files.files_of(script, home, settings, strength, seed)
 
 
 def _tell(folder: Path, text: str) -> None:

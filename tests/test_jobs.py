@@ -203,6 +203,19 @@ def test_failing_command_is_told_and_stops_no_other(
     assert "small: also bad, λ 3, seeds 100: failed" in out
 
 
+def test_command_that_fails_before_its_first_step_stops_all(
+    stand_ins: StandIns, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = stand_ins(finetune="refuse", joint="wait")
+    rows = row("waits", "joint.py", seeds=(0,)), row("bad", "finetune.py"), row("good", EWC)
+    with pytest.raises(jobs.CannotBegin):
+        make(results, table(*rows))
+    told = made_up.log(project)
+    assert {one[2] for one in told} <= {"joint", "finetune"} and len(told) <= 2
+    assert not any(is_running(int(one[1])) for one in told)
+    assert capsys.readouterr().out.count("boom") == 1
+
+
 def test_diverged_run_is_no_failure(
     stand_ins: StandIns, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,7 +239,8 @@ def test_command_that_leaves_no_result_has_failed(
     status: int,
 ) -> None:
     stand_ins(finetune=order)
-    assert make(results, table(row("bad", "finetune.py", seeds=(0,)))) == 1
+    with pytest.raises(jobs.CannotBegin):
+        make(results, table(row("bad", "finetune.py", seeds=(0,))))
     out = capsys.readouterr().out
     assert f"small: bad, seeds 0: failed with status {status}" in out
     assert "\n  it has left no result\n" in out
@@ -262,7 +276,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 def ended(running: jobs.Jobs) -> tuple[int, str]:
-    """Return exit status and last line of the next job that ends."""
+    """Return exit status and reason of the next job that ends."""
     return next(iter(wait_for(lambda: running.ended(1)).values()))
 
 
@@ -289,6 +303,9 @@ def test_script_runs_as_from_the_command_line(tmp_path: Path) -> None:
         assert running.running == {}
 
 
+FATAL = "F0000 00:00:1795831616.538390 7647 env.cc:84] Check failed: ret == 0 (11 vs. 0)"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -300,11 +317,12 @@ def test_script_runs_as_from_the_command_line(tmp_path: Path) -> None:
         ("import sys; print(sys.stdin.closed)", (0, "False")),
         ("print('x' * 200000)", (0, "x" * 200000)),  # more than a pipe holds
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", (-9, "")),
+        (f"print('a\\n{FATAL}\\n*** Check failure stack trace: ***\\n  @ 0x7f')", (0, FATAL)),
+        # As what keeps the last words of a process that has died.
+        ("import os, time\nif os.fork(): os._exit(7)\ntime.sleep(0.3); print('late')", (7, "late")),
     ],
 )
-def test_status_and_last_line_are_told(
-    tmp_path: Path, text: str, expected: tuple[int, str]
-) -> None:
+def test_status_and_reason_are_told(tmp_path: Path, text: str, expected: tuple[int, str]) -> None:
     with jobs.Jobs() as running:
         running.start(KEY, [program(tmp_path, text)])
         assert ended(running) == expected
@@ -329,7 +347,7 @@ def test_error_ends_what_is_running(
             running.start(part, part.arguments(results))
         wait_for(lambda: len(made_up.log(project)) == 2)
         assert list(running.running) == parts and running.ended(0) == {}
-        processes = [process for process, _ in running.running.values()]
+        processes = list(running.running.values())
         raise KeyError
     assert running.running == {}
     expected = 130 if order == "wait" else -signal.SIGKILL

@@ -874,6 +874,16 @@ def test_users_figure_settings_change_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.glob("figures/*.png"))
 
 
+def test_bad_data_are_told_once(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    monkeypatch.setattr(options, "ROOT", made_up.project(tmp_path / "project", finetune="refuse"))
+    ended = call("--jobs", 1)
+    assert ended.status == 1
+    assert ended.out.count("boom") == 1 and "\nstopped: " in ended.out
+    assert not (published / "README.md").exists()
+
+
 def test_one_table_from_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
