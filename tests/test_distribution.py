@@ -247,8 +247,8 @@ def test_figures_are_drawn_from_the_numbers_in_the_results() -> None:
 def test_figures_are_written(seeds: int, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(canvas, "DPI", 40)
     for drawing in distribution.drawings(MADE_UP[:seeds], PUBLISHED):
-        path = tmp_path / drawing.name
-        drawing.write(path)
+        path = tmp_path / f"{drawing.name}.png"
+        assert drawing.write(path) == ""
         assert canvas.stored(path) == drawing.digest
 
 
