@@ -18,10 +18,10 @@ import functools
 from collections.abc import Sequence
 from typing import ClassVar
 
-import numpy as np
-
 from common import consolidation, data, experiment, importance, network, options, pruning, training
 from common import progress as progresses
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,10 +15,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-import numpy as np
-
 from common import consolidation, data, experiment, importance, network, options, training
 from common import progress as progresses
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)

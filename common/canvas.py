@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from pathlib import Path
 from typing import Any
 
+from common import results, surroundings
+from common.metrics import FloatArray, Trace
+
 import matplotlib
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +31,6 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from PIL import Image
-
-from common import results, surroundings
-from common.metrics import FloatArray, Trace
 
 DPI = 150
 FONT_SIZE = 9

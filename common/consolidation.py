@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
 from common import metrics
 from common import network as networks
+
+import numpy as np
+import tensorflow as tf
 
 MERGES = ("sum", "max", "quadratics", "latest")
 UPDATES = ("proximal", "explicit")

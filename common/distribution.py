@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from common import canvas, consolidation, metrics, plots
 from common import progress as progresses
 from common import report as reports
+
+import numpy as np
+import numpy.typing as npt
 
 AUTHORS = Path(__file__).resolve().parents[1] / "results" / "authors.json"
 AUTHORS_RUNS = 10

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from common import consolidation, data, metrics, options, report, results, run_files, surroundings
 from common import progress as progresses
+
+import numpy as np
 
 _COLUMNS = 3  # of settings on the screen, at most
 _AGAIN_SECONDS = 3  # between two looks at the runs that other processes hold

@@ -20,10 +20,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from common import network as networks
+
 import numpy as np
 import tensorflow as tf
-
-from common import network as networks
 
 FORMS = ("clipped", "absolute", "signed")
 OUTPUTS = ("probabilities", "logits")

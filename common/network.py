@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from common import data
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
-
-from common import data
 
 DROPOUT_LAYERS = ("both", "h2")
 INITIALISERS = ("truncated-normal", "fan-in-uniform")

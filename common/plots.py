@@ -15,14 +15,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from common import canvas
+from common.metrics import AccuracyMatrix, FloatArray, Trace
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
-
-from common import canvas
-from common.metrics import AccuracyMatrix, FloatArray, Trace
 
 # Lines of upright text that fit below an axis.
 AXIS_LINES = 45

@@ -16,15 +16,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from common import run_files
+from common.results import ResultError
+
 import numpy as np
 import rich.box
 import rich.console
 import rich.progress
 import rich.table
 from rich.cells import cell_len
-
-from common import run_files
-from common.results import ResultError
 
 T = TypeVar("T")
 

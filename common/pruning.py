@@ -11,11 +11,11 @@ import fractions
 import math
 from collections.abc import Sequence
 
+from common import network as networks
+
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-
-from common import network as networks
 
 Array = npt.NDArray[np.float32]
 Boolean = npt.NDArray[np.bool_]

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from common import canvas, distribution, metrics, plots, progress, results, surroundings
+
+import numpy as np
 
 Report: TypeAlias = Callable[
     [Any, Sequence[dict[str, Any]], Path, str, progress.Display],

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from common import data, results
 from common.results import ResultError
+
+import numpy as np
+import numpy.typing as npt
 
 _ALWAYS = ("status", "accuracy", "validation_accuracy", "metrics", "seconds", "versions")
 _TRIES = 100  # to make and lock a folder that others may be removing

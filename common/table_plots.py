@@ -10,14 +10,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from common import canvas
+from common.metrics import FloatArray, Trace
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
-
-from common import canvas
-from common.metrics import FloatArray, Trace
 
 # Share of a panel's height that a mark at its bottom takes, and one with a number above it.
 MARK = 0.05

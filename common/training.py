@@ -15,12 +15,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-import tensorflow as tf
-
 from common import consolidation as consolidations
 from common import data, importance
 from common import network as networks
+
+import numpy as np
+import tensorflow as tf
 
 _CHUNK = 256  # most steps in one call of the compiled program: bounds the random words' memory
 _IMAGES = 1000  # that are evaluated together

@@ -73,14 +73,14 @@ if __name__ == "__main__":  # before TensorFlow is imported
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from common import data, importance, network, summaries, training
+from common import progress as progresses
+
 import keras
 import numpy as np
 import rich.console
 import rich.table
 import tensorflow as tf
-
-from common import data, importance, network, summaries, training
-from common import progress as progresses
 
 RIVALS = ("session", "fit", "eager")
 STEPS = 40  # that a rival takes a round

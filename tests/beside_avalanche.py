@@ -125,9 +125,9 @@ def train_ours(job: Job, pipe: Connection) -> list[list[float]]:
     Returns:
         Test accuracy after each task on the tasks so far.
     """
-    import tensorflow as tf
-
     from common import data, progress, training
+
+    import tensorflow as tf
 
     evaluation = np.zeros(2)
     evaluate = training.Trainer.evaluate
@@ -164,14 +164,14 @@ def train_ours(job: Job, pipe: Connection) -> list[list[float]]:
 
 def train_theirs(job: Job, pipe: Connection, batched: bool) -> list[list[float]]:
     """Lets Avalanche do the same; with `batched`, its dataset hands out whole batches."""
+    from common import data
+
     import torch
     from avalanche.benchmarks import benchmark_from_datasets
     from avalanche.benchmarks.utils import AvalancheDataset
     from avalanche.training import supervised
     from torch import nn
     from torch.utils.data._utils.collate import default_collate_fn_map
-
-    from common import data
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -204,9 +204,9 @@ def drawn(tmp_path: Path) -> Callable[..., Any]:
 
     Its arguments: the function that draws, what that takes before a title, and keywords.
     """
-    import matplotlib.image
-
     from common import canvas
+
+    import matplotlib.image
 
     path = tmp_path / "figure.png"
 

@@ -10,11 +10,11 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from common import data, network, training
+
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from common import data, network, training
 
 SEED = 5  # of runs
 PIXELS, HIDDEN, CLASSES = 12, (7, 5), 3

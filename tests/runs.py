@@ -7,15 +7,15 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import pytest
-
 from common import data, run_files, training
 from common import progress as progresses
 from common.consolidation import Consolidation
 from common.network import MLP
 from tests import oracles
 from tests.oracles import CLASSES, HIDDEN, PIXELS, SEED
+
+import numpy as np
+import pytest
 
 TRAIN, BATCH = 1013, 52  # more than one of the importances' batches of 1,000; 20 steps an epoch
 EPOCH = TRAIN // BATCH + 1  # steps

@@ -7,9 +7,6 @@ import itertools
 from collections.abc import Sequence
 from types import SimpleNamespace
 
-import numpy as np
-import pytest
-
 import anpyc_wi_np
 import anpyc_wo_np
 from common import consolidation, data, network, pruning, training
@@ -17,6 +14,9 @@ from common import progress as progresses
 from common.importance import entropy_importance
 from tests import oracles
 from tests.oracles import BATCH, HIDDEN, TRAIN, arrays, same_bits
+
+import numpy as np
+import pytest
 
 TASKS = oracles.tiny_tasks(3)
 STEPS = TRAIN // BATCH + 1  # of an epoch

@@ -9,10 +9,6 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pytest
-import tensorflow as tf
-
 import joint
 import lwf
 from common import data, metrics, network, run_files, training
@@ -23,6 +19,10 @@ from tests import oracles, runs
 from tests.conftest import SCRIPTS
 from tests.oracles import CLASSES, HIDDEN, PIXELS, SEED, arrays, assert_close, float64, same_bits
 from tests.runs import EPOCH, TASKS, TRAIN, Run, initial, run, settings_of
+
+import numpy as np
+import pytest
+import tensorflow as tf
 
 CONSOLIDATION = ["anpyc_wi_np", "anpyc_wo_np", "ewc", "mas", "si"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import pytest
-import tensorflow as tf
-
 from common import data
 from tests import benchmark, beside_avalanche
+
+import pytest
+import tensorflow as tf
 
 
 def tasks(method: str) -> list[data.Task]:

@@ -29,12 +29,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-
 from common import canvas, metrics, plots, report, results, run_files, surroundings
 from common import progress as progresses
 from tests.conftest import ROOT, SCRIPTS
+
+import numpy as np
+import pytest
 
 METHODS = ["anpyc_wo_np", "anpyc_wi_np"]
 # Those that are run in a process of their own, too: one of each kind, since all have one `main`.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from common.consolidation import MERGES, Consolidation, Diverged, consolidated_step
+
 import numpy as np
 import pytest
 import scipy.optimize
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from common.consolidation import MERGES, Consolidation, Diverged, consolidated_step
 
 UPDATES = pytest.mark.parametrize("update", ["proximal", "explicit"])
 

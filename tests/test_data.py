@@ -14,11 +14,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from common import data
 from common.data import (
     DATA_DIR,
@@ -31,6 +26,11 @@ from common.data import (
     task_permutation,
 )
 from tests.idx import idx_bytes, write_idx_dataset
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = data.FILES
 

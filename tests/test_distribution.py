@@ -9,19 +9,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-import scipy.stats
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as st_numpy
-
 import cal_importance_distribution as script
 from common import canvas, distribution, metrics, plots, training
 from common.network import MLP
 from tests import oracles, runs
 from tests.oracles import SEED, assert_close, same_bits
 from tests.runs import EPOCH
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
 
 # Skewness and kurtosis
 

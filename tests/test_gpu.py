@@ -11,12 +11,12 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
-import tensorflow as tf
-
 from common import importance, surroundings, training
 from tests import runs
 from tests.conftest import ROOT, SCRIPTS
+
+import pytest
+import tensorflow as tf
 
 # Settings that lead to programs of their own, beside the defaults and all defects.
 VARIANTS: dict[str, list[dict[str, Any]]] = {

@@ -6,15 +6,15 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import pytest
-import tensorflow as tf
-
 from common import importance
 from common.importance import entropy_importance, fisher_importance, mas_importance
 from common.network import MLP, Dropout
 from tests import oracles
 from tests.oracles import CLASSES, HIDDEN, PIXELS, assert_close, in_batches, same_bits
+
+import numpy as np
+import pytest
+import tensorflow as tf
 
 N = 1203  # more than run together, and no multiple of any batch size below but 1 and 3
 IMAGES = np.random.default_rng(5).integers(0, 256, (N, PIXELS)).astype(np.uint8)

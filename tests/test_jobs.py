@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from common import commands, jobs, options, progress, tables
 from common.results import ResultError
 from tests import made_up
 from tests.made_up import filled, keep, row, table
+
+import pytest
 
 EWC = "ewc.py --lambda 1 3"
 StandIns = Callable[..., Path]

@@ -5,12 +5,12 @@ import functools
 import math
 import statistics
 
+from common import metrics
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from common import metrics
 
 # Task 0 is best in the middle, task 1 at the end.
 RAGGED = [[0.9], [0.95, 0.8], [0.7, 0.85, 0.6]]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-import tensorflow as tf
-
 from common import network
 from common.network import MLP, Dropout
 from tests import oracles
 from tests.oracles import CLASSES, HIDDEN, PIXELS
+
+import numpy as np
+import pytest
+import tensorflow as tf
 
 B = 9
 DROPOUTS = [None, Dropout(0.5, "both"), Dropout(0.3, "both"), Dropout(0.5, "h2")]

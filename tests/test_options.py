@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from common import options, results
 from tests.conftest import SCRIPTS
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -8,13 +8,13 @@ import math
 import os
 import sys
 
+from common import canvas, plots
+from tests.artists import assert_curves, error_bars, half_lengths, labelled, legend, lines, std
+
 import matplotlib
 import numpy as np
 import pytest
 from scipy import stats
-
-from common import canvas, plots
-from tests.artists import assert_curves, error_bars, half_lengths, labelled, legend, lines, std
 
 GENERATOR = np.random.default_rng(0)
 

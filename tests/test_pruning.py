@@ -5,13 +5,6 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-import numpy as np
-import pytest
-import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-
 from common.pruning import (
     Masks,
     pruning_schedule,
@@ -20,6 +13,13 @@ from common.pruning import (
     released_later_masks,
     sparsity,
 )
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 # The schedule
 

@@ -10,18 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-from matplotlib.figure import Figure
-from PIL import Image
-from scipy import stats
-
 from common import canvas, commands, drawings, metrics, plots, publish, table_plots, tables
 from common.canvas import Drawing
 from common.options import UsageError
 from common.results import ResultError
 from common.tables import ACC, Column, Estimate, Filled, Row, metric
 from tests.made_up import FLAGS, filled, keep, keep_all, row, table
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from scipy import stats
 
 EWC = "ewc.py --lambda 1 3 10"
 ACCURACIES = (0.8712, 0.9034)

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-
 from common import canvas, plots, report
 from tests import made_up
+
+import numpy as np
+import pytest
 
 Result = dict[str, Any]
 

@@ -17,8 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import reproduce_tables
 from common import (
     canvas,
@@ -39,6 +37,8 @@ from reproduce_tables import TABLES
 from tests import benchmark, made_up
 from tests.conftest import Ended
 from tests.made_up import filled, keep, keep_all, row, table
+
+import pytest
 
 BY_NAME = {one.name: one for one in TABLES}
 METHODS = (

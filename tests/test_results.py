@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from common import results
+from common.results import run_name, settings_hash, write_json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from common import results
-from common.results import run_name, settings_hash, write_json
 
 # Names
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
-import pytest
-
 from common import results, run_files
 from common.results import ResultError, write_json
 from common.run_files import RunFiles
+
+import numpy as np
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LABEL = {

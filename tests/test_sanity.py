@@ -13,12 +13,12 @@ import functools
 import importlib
 from typing import Any
 
+from common import data, metrics
+from common import progress as progresses
+
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from common import data, metrics
-from common import progress as progresses
 
 pytestmark = pytest.mark.slow
 

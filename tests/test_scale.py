@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.conftest import SCRIPTS
 from tests.idx import write_idx_dataset
+
+import pytest
 
 pytestmark = pytest.mark.slow
 

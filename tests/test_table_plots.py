@@ -7,13 +7,13 @@ are tested here, too.
 import itertools
 import math
 
-import numpy as np
-import pytest
-from matplotlib.colors import to_hex
-
 from common import canvas, plots, table_plots
 from tests.artists import assert_curves, error_bars, labelled, legend, lines, std
 from tests.test_plots import trace
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
 
 GENERATOR = np.random.default_rng(0)
 METHODS = [f"method {k}" for k in range(10)]

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
-import pytest
-from scipy import stats
-
 from common import commands, options, run_files, tables
 from common.results import ResultError
 from common.tables import ACC, Column, Estimate, FilledRow, Row, Table, metric
 from tests import made_up
 from tests.conftest import SCRIPTS
 from tests.made_up import FLAGS, filled, keep, keep_all, row, table
+
+import numpy as np
+import pytest
+from scipy import stats
 
 EWC = "ewc.py --lambda 1 3 10"
 

@@ -7,12 +7,6 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pytest
-import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 import anpyc_wi_np
 from common import data, network, run_files, training
 from common import progress as progresses
@@ -21,6 +15,12 @@ from common.importance import PathIntegral
 from common.network import EVALUATION, MLP, Dropout, stateless_seed
 from tests import oracles
 from tests.oracles import BATCH, CLASSES, HIDDEN, PIXELS, SEED, TRAIN, assert_close, same_bits
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 TASKS = oracles.tiny_tasks(3)
 
