@@ -6,11 +6,13 @@ import dataclasses
 import importlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from common import options, results
-from tests.conftest import SCRIPTS
+from tests.conftest import SCRIPTS, Ended
 
 import pytest
 
@@ -563,3 +565,37 @@ def test_bad_value_is_refused_in_python_too() -> None:
     ):
         with pytest.raises(options.UsageError):
             cls(**values)
+
+
+def without_packages(code: str, *arguments: str) -> Ended:
+    """Run Python code from the project's folder, in a Python that has no packages."""
+    command = [sys.executable, "-S", "-E", "-c", f"import runpy, sys; {code}", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+RUN = "runpy.run_path(sys.argv[1], run_name='__main__')"
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, "reproduce_tables"])
+def test_without_packages_a_script_says_what_to_install_and_how_to_run_it(name: str) -> None:
+    expected = "pip install -r requirements.txt", f"run with `.venv/bin/python {name}.py`"
+    without_packages(RUN, f"{name}.py").assert_refused(f"{name}: ", "numpy", *expected)
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("sys.version_info = (3, 10, 13)", "Python 3.11 or newer is needed, and "),
+        ("sys.platform = 'win32'", "WSL"),
+    ],
+)
+def test_where_a_script_cannot_run_it_says_what_is_needed(place: str, reason: str) -> None:
+    without_packages(f"{place}; {RUN}", "ewc.py", "--help").assert_refused(reason)
+
+
+def test_without_packages_an_import_fails_with_what_to_install() -> None:
+    ended = without_packages("import ewc")
+    assert ended.status == 1
+    last = ended.err.splitlines()[-1]
+    assert last.startswith("ImportError: ") and "pip install -r requirements.txt" in last
