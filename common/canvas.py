@@ -30,7 +30,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
-from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 DPI = 150
 FONT_SIZE = 9
@@ -312,8 +312,8 @@ def stored(path: Path) -> str | None:
     """Returns the text that `save` stored; None where there is none, or no whole PNG file."""
     content = path.read_bytes()
     try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            text: str | None = image.text.get("data")
+        with PngImageFile(io.BytesIO(content)) as image:
+            text = image.text.get("data")
     except (OSError, SyntaxError, ValueError):  # what Pillow raises for a damaged file
         return None
     return text

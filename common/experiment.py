@@ -346,7 +346,7 @@ class Grid:
             "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or "all",
             "code": self._code,
         }
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         result["date"] = now.isoformat(timespec="seconds")
         files.finish(result, progress.arrays)
         return {**files.label, **result}

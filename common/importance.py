@@ -205,7 +205,7 @@ def mas_importance(
     _check(output, OUTPUTS)
     weights = _weights(len(images), batch_size, used)
     if per_image:
-        measure, count = _Measure(_MAS_DELTA[output], None, tf.abs), weights.sum()
+        measure, count = _Measure(_MAS_DELTA[output], None, tf.abs), int(weights.sum())
     else:
         measure = _Measure(_MAS_DELTA[output], batch_size, _magnitude)
         count = -(-len(images) // batch_size)
