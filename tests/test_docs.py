@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import importlib
+import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import common
 import reproduce_tables
 from common import options, publish, reproduction
 from tests import conftest
@@ -86,6 +89,32 @@ def test_commands(page: Path) -> None:
             assert (ROOT / words[0]).exists()
         else:
             options.parse(importlib.import_module(words[0][:-3]).Settings, "", words[1:])
+
+
+def test_versions_of_python() -> None:
+    def found(pattern: str, path: str) -> str:
+        match = re.search(pattern, text_of(ROOT / path))
+        assert match, path
+        return match[1]
+
+    oldest = found(r"`python3` of version 3\.(\d+) to 3\.\d+", "README.md")
+    newest = found(r"`python3` of version 3\.\d+ to 3\.(\d+)", "README.md")
+    versions = [f"3.{number}" for number in range(int(oldest), int(newest) + 1)]
+    assert (3, int(oldest)) == common.OLDEST_PYTHON
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    assert project["requires-python"] == f">=3.{oldest}"
+    assert found(r'pythons="(.+)"', ".ci/run").split() == versions
+    assert json.loads(found(r"python: (\[.+\])", ".github/workflows/tests.yml")) == versions
+
+
+def test_constraints_are_the_versions_of_the_published_results() -> None:
+    exact = dict(re.findall(r"^([\w-]+)==(\S+)$", text_of(ROOT / "constraints.txt"), re.MULTILINE))
+    needed = re.findall(r"^[\w-]+", text_of(ROOT / "requirements.txt"), re.MULTILINE)
+    assert sorted(needed) == sorted(common.PACKAGES)
+    assert set(needed) <= set(exact)
+    used = f"TensorFlow {exact['tensorflow']}, NumPy {exact['numpy']}, Python 3.11.7,"
+    assert used in text_of(ROOT / "results" / "README.md")
+    assert "Python 3.11.7 " in text_of(ROOT / "constraints.txt")
 
 
 def test_quick_start_comes_first() -> None:
