@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import canvas, consolidation, metrics, plots
+from common import canvas, consolidation, metrics, plots, screen
 from common import progress as progresses
 from common import report as reports
 
@@ -260,7 +260,7 @@ def report(
     runs: Sequence[Mapping[str, Any]],
     folder: Path,
     suffix: str,
-    display: progresses.Display,
+    display: screen.Display,
 ) -> None:
     """Prints the statistics over the seeds beside the authors', and draws the figures.
 

@@ -15,7 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from common import consolidation, data, metrics, options, report, results, run_files, surroundings
+from common import (
+    consolidation,
+    data,
+    metrics,
+    options,
+    report,
+    results,
+    run_files,
+    screen,
+    surroundings,
+)
 from common import progress as progresses
 
 import numpy as np
@@ -171,7 +181,7 @@ class Grid:
         Returns:
             The exit status.
         """
-        display = progresses.Display(self._settings.tensorboard)
+        display = screen.Display(self._settings.tensorboard)
         fresh = self._settings.fresh
         done = self._stored()
         pending = [one for one in self._runs if one not in done]
@@ -249,7 +259,7 @@ class Grid:
                 raise results.ResultError(f"{one.files.path} is missing; run without --plot-only")
         return found
 
-    def _show_settings(self, display: progresses.Display) -> None:
+    def _show_settings(self, display: screen.Display) -> None:
         """Shows what differs from the script's defaults, and the rest in columns."""
         now = self._settings
         identity, default = run_files.identities(now, self._checksum)
@@ -274,7 +284,7 @@ class Grid:
             display.say(f"{runs} runs, λ x seeds: {runs // seeds} x {seeds}")
 
     def _warn_of_other_sources(
-        self, stored: Sequence[dict[str, Any]], display: progresses.Display
+        self, stored: Sequence[dict[str, Any]], display: screen.Display
     ) -> None:
         other = sum(result["versions"].get("code") != self._code for result in stored)
         if other:
@@ -282,14 +292,14 @@ class Grid:
             display.say(f"{which} of other sources of this script; --fresh computes anew")
 
     def _say_what_is_left(
-        self, later: Sequence[Planned], seconds: float, display: progresses.Display
+        self, later: Sequence[Planned], seconds: float, display: screen.Display
     ) -> None:
         left = sum(self._settings.fresh or not one.files.path.exists() for one in later)
         if left:
             runs, they = (
                 ("1 run is", "it takes") if left == 1 else (f"{left} runs are", "they take")
             )
-            text = progresses.duration(left * seconds)
+            text = screen.duration(left * seconds)
             display.say(f"{runs} left; at this pace {they} {text}")
 
     def _one_run(
@@ -298,7 +308,7 @@ class Grid:
         planned: Planned,
         dataset: data.Dataset,
         device: str,
-        display: progresses.Display,
+        display: screen.Display,
     ) -> dict[str, Any]:
         """Does a run that this process holds, stores its result and returns it."""
         import tensorflow as tf

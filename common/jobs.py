@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, cast
 
-from common import commands, options, progress, results, tables
+from common import commands, options, results, screen, tables
 
 _LOOK_SECONDS = 1.0  # between two counts of what is done
 _STOP_SECONDS = 5.0  # to end cleanly after an interruption
@@ -168,8 +168,8 @@ class _Overall:
 
     def __init__(self, store: commands.Store) -> None:
         self._store = store
-        self._console = progress.Console()
-        self._bar = progress.bar(
+        self._console = screen.Console()
+        self._bar = screen.bar(
             self._console, disable=not self._console.is_terminal, speed_estimate_period=3600
         )
         self._task = self._bar.add_task("", total=None)
@@ -243,7 +243,7 @@ class _Overall:
         left = f"; {self._runs_left()}"
         if self._done and self._left() and not self._console.is_terminal:
             seconds = (time.monotonic() - self._began) * self._left() / self._done
-            left += f", about {progress.duration(seconds)}"
+            left += f", about {screen.duration(seconds)}"
         self._console.print(f"{title}: {how}{left}")
         if reasons:
             self._console.print(f"  {part.shell(self._store.folder)}")

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from common import canvas, distribution, metrics, plots, progress, results, surroundings
+from common import canvas, distribution, metrics, plots, results, screen, surroundings
 
 import numpy as np
 
 Report: TypeAlias = Callable[
-    [Any, Sequence[dict[str, Any]], Path, str, progress.Display],
+    [Any, Sequence[dict[str, Any]], Path, str, screen.Display],
     None,
 ]
 
@@ -59,7 +59,7 @@ def accuracy_report(
     runs: Sequence[dict[str, Any]],
     folder: Path,
     suffix: str,
-    display: progress.Display,
+    display: screen.Display,
 ) -> None:
     """Prints the table over λ and seeds, draws the figures and says where they are.
 
@@ -126,7 +126,7 @@ def draw(
     drawings: Callable[[], Sequence[canvas.Drawing]],
     stem: Path,
     kind: str,
-    display: progress.Display,
+    display: screen.Display,
 ) -> None:
     """Draws the figures of a command, and says where they are, or why there is none.
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from common import commands, jobs, options, progress, publish, results, surroundings, tables
+from common import commands, jobs, options, publish, results, screen, surroundings, tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,7 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
     every = [table.name for table in publication.all_tables]
     folder = given.results_dir
     store = commands.Store(folder)
-    display = progress.Display()
+    display = screen.Display()
     if given.list:
         _shell_commands(tables.fill(publication.all_tables, given.tables, store), folder, display)
         return 0
@@ -167,7 +167,7 @@ def _from_here(path: Path) -> Path:
 
 
 def _shell_commands(
-    filled: Mapping[str, tables.Filled], folder: Path, display: progress.Display
+    filled: Mapping[str, tables.Filled], folder: Path, display: screen.Display
 ) -> None:
     """Prints a shell command for every missing run, and on standard error what follows later."""
     for part in tables.missing_runs(filled):
@@ -188,7 +188,7 @@ def _shell_commands(
 def _say_what_came_out(
     filled: Mapping[str, tables.Filled],
     published: Mapping[str, tables.Filled] | None,
-    display: progress.Display,
+    display: screen.Display,
 ) -> None:
     """Prints the comparison with the published tables, and whether results are of other sources."""
     others = {

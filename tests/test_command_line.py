@@ -29,7 +29,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from common import canvas, metrics, plots, report, results, run_files, surroundings
+from common import canvas, metrics, plots, report, results, run_files, screen, surroundings
 from common import progress as progresses
 from tests.conftest import ROOT, SCRIPTS
 
@@ -1190,7 +1190,7 @@ def test_nothing_in_a_table_is_cut_off(
     columns: int, header: list[str], rows: list[list[str]], terminal: Callable[[int], Terminal]
 ) -> None:
     with contextlib.redirect_stdout(terminal(columns)) as out:
-        progresses.Display().table("a title", header, rows)
+        screen.Display().table("a title", header, rows)
     text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
     shown = re.split(r"[\s│┃]+", text)
     for cell in (*header, *(cell for row in rows for cell in row)):
@@ -1206,13 +1206,13 @@ def test_nothing_in_a_table_is_cut_off(
     [(59.6, "0:01:00"), (90061, "1 day, 1:01:01"), (1e30, "999999999 days, 0:00:00")],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert progresses.duration(seconds) == text
+    assert screen.duration(seconds) == text
 
 
 def test_log_says_every_half_minute_how_far_a_run_is(
     call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    epoch, now = progresses.Display.epoch, 0.0
+    epoch, now = screen.Display.epoch, 0.0
 
     def epoch_of_20_seconds(*arguments: Any) -> None:
         nonlocal now
@@ -1223,8 +1223,8 @@ def test_log_says_every_half_minute_how_far_a_run_is(
         out = call_script("anpyc_wo_np", "--results-dir", tmp_path, *flags).out
         return re.findall(r"^  (task .+), loss \d\.\d{4}, (.+ left)$", out, re.MULTILINE)
 
-    monkeypatch.setattr(progresses, "time", types.SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(progresses.Display, "epoch", epoch_of_20_seconds)
+    monkeypatch.setattr(screen, "time", types.SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(screen.Display, "epoch", epoch_of_20_seconds)
     assert said() == [
         ("task 0, epoch 2", "50 % done, 0:00:40 left"),
         ("task 1, epoch 2", "100 % done, 0:00:00 left"),

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common import commands, jobs, options, progress, tables
+from common import commands, jobs, options, screen, tables
 from common.results import ResultError
 from tests import made_up
 from tests.made_up import filled, keep, row, table
@@ -126,13 +126,13 @@ def test_time_left_is_told_from_the_second_run_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     stand_ins()
-    bar, bars = progress.bar, []
+    bar, bars = screen.bar, []
 
     def keep_bar(*arguments: Any, **more: Any) -> Any:
         bars.append(bar(*arguments, **more))
         return bars[-1]
 
-    monkeypatch.setattr(progress, "bar", keep_bar)
+    monkeypatch.setattr(screen, "bar", keep_bar)
     look, left = jobs._Overall.look, []
 
     def look_and_note(*arguments: Any) -> None:

@@ -18,7 +18,7 @@ Result = dict[str, Any]
 
 
 class Screen:
-    """Keeps what is shown, and the figures by name, in place of `progress.Display` and of files."""
+    """Keeps what is shown, and the figures by name, in place of `screen.Display` and of files."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
