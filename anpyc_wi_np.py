@@ -70,10 +70,13 @@ def run(
     schedule = pruning.pruning_schedule(
         len(tasks), settings.prune_percent, settings.prune_decay, settings.prune_step
     )
-    steps = settings.budget(tasks[0].examples)
-    retrain = settings.retrain_epochs * training.epoch_steps(tasks[0].examples, settings.batch_size)
+    steps = training.budget(settings, tasks)  # of each task
+    retrain = [
+        settings.retrain_epochs * training.epoch_steps(task.examples, settings.batch_size)
+        for task in tasks
+    ]
     progress.start(
-        steps * len(tasks) + retrain * sum(len(rounds) for rounds in schedule),
+        sum(steps) + sum(retrain[t] * len(rounds) for t, rounds in enumerate(schedule)),
         network=net.variables,
         omega=penalty.omega,
         anchor=penalty.anchor,
@@ -104,7 +107,8 @@ def run(
                 progress.details.setdefault("sparsity", []).append(record)
             first_phase = task.number == 0 and percent == 0
             decay = 0.99 if first_phase and settings.released("D10") else None
-            trainer.train(task, retrain if percent else steps, penalty, masks.now, lr_decay=decay)
+            own = (retrain if percent else steps)[task.number]
+            trainer.train(task, own, penalty, masks.now, lr_decay=decay)
         penalty.absorb(measure(order=trainer.stream_order(task), parameters=net.shared))
         masks.free()
         progress.record(*trainer.evaluate(progress.learned))

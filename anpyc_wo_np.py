@@ -59,12 +59,10 @@ def run(
         net.shared, strength, settings.merge, update=settings.update
     )
     trainer = training.Trainer(net, settings, progress, seed, noisy=settings.released("D1"))
-    steps = settings.budget(tasks[0].examples)
-    progress.start(
-        steps * len(tasks), network=net.variables, omega=penalty.omega, anchor=penalty.anchor
-    )
+    steps = training.budget(settings, tasks)  # of each task
+    progress.start(sum(steps), network=net.variables, omega=penalty.omega, anchor=penalty.anchor)
     for task in progress.tasks(tasks):
-        trainer.train(task, steps, penalty)
+        trainer.train(task, steps[task.number], penalty)
         omega = importance.entropy_importance(
             net,
             net.head_of(task.number),

@@ -83,15 +83,14 @@ def run(
         decay=1.0 if settings.gamma is None else settings.gamma,
     )
     trainer = training.Trainer(net, settings, progress, seed)
-    steps = settings.budget(tasks[0].examples)
-    progress.start(
-        steps * len(tasks), network=net.variables, omega=penalty.omega, anchor=penalty.anchor
-    )
+    steps = training.budget(settings, tasks)  # of each task
+    progress.start(sum(steps), network=net.variables, omega=penalty.omega, anchor=penalty.anchor)
     used = "all-but-last" if settings.released("D3") else "all"
     used = "first" if settings.released("D4") else used
     for task in progress.tasks(tasks):
-        before = training.released_reading(steps) if settings.released("D14") else steps
-        portions = [(True, before), (False, steps - before)]
+        own = steps[task.number]
+        before = training.released_reading(own) if settings.released("D14") else own
+        portions = [(True, before), (False, own - before)]
         for is_read, portion in progress.phases(portions, ["", "after the reading"]):
             trainer.train(task, portion, penalty)
             if is_read:

@@ -50,10 +50,10 @@ def run(
     progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
     trainer = training.Trainer(net, settings, progress, seed, noisy=settings.released("D1"))
-    steps = settings.budget(tasks[0].examples)
-    progress.start(steps * len(tasks), network=net.variables)
+    steps = training.budget(settings, tasks)  # of each task
+    progress.start(sum(steps), network=net.variables)
     for task in progress.tasks(tasks):
-        trainer.train(task, steps)
+        trainer.train(task, steps[task.number])
         progress.record(*trainer.evaluate(progress.learned))
     return progress.matrix()
 

@@ -53,7 +53,10 @@ def run(
 ) -> np.ndarray:
     """Learns all tasks together; arguments and result [1, T] as in `experiment.Run`."""
     progress = progress or progresses.Progress()
+    data.check_tasks(tasks)
     dataset, head = tasks[0].dataset, settings.head
+    if any(task.dataset is not dataset for task in tasks):
+        raise ValueError("joint training mixes tasks of one data set; theirs are several")
     classes = dataset.classes
     net = network.MLP(
         settings.hidden,

@@ -60,8 +60,8 @@ def run(
     trainer = training.Trainer(
         net, settings, progress, seed, noisy=settings.released("D1"), auxiliary=auxiliary
     )
-    steps = settings.budget(tasks[0].examples)
-    progress.start(steps * len(tasks), network=net.variables, teacher=teacher)
+    steps = training.budget(settings, tasks)  # of each task
+    progress.start(sum(steps), network=net.variables, teacher=teacher)
     for task in progress.tasks(tasks):
         if progress.at_phase_start:
             for kept, weights in zip(teacher, net.trunk, strict=True):
@@ -74,7 +74,7 @@ def run(
             known = [network.permuted(teacher, task.permutation), net.dropout, key]
         else:
             known = [training.features(teacher, task)]
-        trainer.train(task, steps, extras=[*heads, *known])
+        trainer.train(task, steps[task.number], extras=[*heads, *known])
         progress.record(*trainer.evaluate(progress.learned))
     return progress.matrix()
 

@@ -51,12 +51,13 @@ def run(
     progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
     trainer = training.Trainer(net, settings, progress, seed)
-    steps = settings.budget(tasks[0].examples)
-    progress.start(steps * len(tasks), network=net.variables)
+    steps = training.budget(settings, tasks)  # of each task
+    progress.start(sum(steps), network=net.variables)
     for task in progress.tasks(tasks):
         fixed = training.features(net.trunk, task) if task.number else None
-        before = training.released_reading(steps) if settings.released("D14") else steps
-        portions = [(True, before), (False, steps - before)]
+        own = steps[task.number]
+        before = training.released_reading(own) if settings.released("D14") else own
+        portions = [(True, before), (False, own - before)]
         for is_read, portion in progress.phases(portions, ["", "after the reading"]):
             if fixed is None:
                 trainer.train(task, portion)

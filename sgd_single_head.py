@@ -50,11 +50,11 @@ def run(
     progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
     trainer = training.Trainer(net, settings, progress, seed, noisy=settings.released("D1"))
-    steps = settings.budget(tasks[0].examples)
-    progress.start(steps * len(tasks), network=net.variables)
+    steps = training.budget(settings, tasks)  # of each task
+    progress.start(sum(steps), network=net.variables)
     for task in progress.tasks(tasks):
         # The release counts the steps anew in every epoch (D9): the rate never decays.
-        trainer.train(task, steps, lr_decay=1.0 if settings.released("D9") else None)
+        trainer.train(task, steps[task.number], lr_decay=1.0 if settings.released("D9") else None)
         progress.record(*trainer.evaluate(progress.learned))
     return progress.matrix()
 

@@ -61,12 +61,12 @@ def run(
     trainer = training.Trainer(
         net, settings, progress, seed, loss=loss, noisy=settings.released("D1")
     )
-    steps = settings.budget(tasks[0].examples)
+    steps = training.budget(settings, tasks)  # of each task
     if settings.released("D8"):
         for start in path.start:
             start.assign(0 * start)
     progress.start(
-        steps * len(tasks),
+        sum(steps),
         network=net.variables,
         omega=penalty.omega,
         anchor=penalty.anchor,
@@ -74,7 +74,7 @@ def run(
         path_start=path.start,
     )
     for task in progress.tasks(tasks):
-        trainer.train(task, steps, penalty, path=path)
+        trainer.train(task, steps[task.number], penalty, path=path)
         penalty.absorb(path.importance(settings.xi, clip=not settings.released("D8")))
         path.restart()
         progress.record(*trainer.evaluate(progress.learned))

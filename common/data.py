@@ -137,15 +137,15 @@ class Dataset:
 class Task:
     """A task of permuted MNIST: a data set, seen through a permutation of its pixels.
 
-    New pixel j is old pixel `permutation[j]`. The splits are those of the data set, the same for
-    all tasks and *not* permuted; nor need they be, because a permutation of the pixels is one of
-    the rows of the first weight matrix:
+    New pixel j is old pixel `permutation[j]`. The splits are those of the data set and *not*
+    permuted; nor need they be, because a permutation of the pixels is one of the rows of the first
+    weight matrix:
 
         images[:, permutation] @ W1 == images @ W1[inverse],  inverse = np.argsort(permutation)
 
     Attributes:
         number: Number of the task, from 0.
-        dataset: The unpermuted data set that all tasks share.
+        dataset: The unpermuted data set; all tasks of `permuted_tasks` share one.
         permutation: int32 [pixels].
     """
 
@@ -160,17 +160,17 @@ class Task:
 
     @property
     def train(self) -> Split:
-        """The unpermuted training split, shared by all tasks."""
+        """The unpermuted training split."""
         return self.dataset.train
 
     @property
     def validation(self) -> Split:
-        """The unpermuted validation split, shared by all tasks."""
+        """The unpermuted validation split."""
         return self.dataset.validation
 
     @property
     def test(self) -> Split:
-        """The unpermuted test split, shared by all tasks."""
+        """The unpermuted test split."""
         return self.dataset.test
 
 
@@ -252,6 +252,54 @@ def permuted_tasks(dataset: Dataset, count: int, seed: int = 0) -> list[Task]:
         Task(number, dataset, task_permutation(number, dataset.pixels, seed))
         for number in range(count)
     ]
+
+
+def tasks_of(settings: Any, dataset: Dataset, seed: int) -> list[Task]:
+    """Returns the tasks of a run.
+
+    Args:
+        settings: tasks, and permutations: "fixed" or "per-seed".
+        dataset: The unpermuted data set.
+        seed: Of the run.
+    """
+    drawn_by = seed if settings.permutations == "per-seed" else 0
+    return permuted_tasks(dataset, settings.tasks, drawn_by)
+
+
+def check_tasks(tasks: Sequence[Task]) -> None:
+    """Refuses tasks that one network cannot learn one after another.
+
+    They may be of any data sets, large and small, of the same number of pixels and of classes.
+
+    Args:
+        tasks: in the order in which they are learned.
+
+    Raises:
+        DataError: If there are none, they are not numbered 0, 1, 2, ... in order, their images have
+            not the same number of pixels or of classes, or a task permutes other pixels than its
+            images have.
+    """
+    if not tasks:
+        raise DataError("there is no task; give at least one")
+    numbers = [task.number for task in tasks]
+    if numbers != list(range(len(tasks))):
+        raise DataError(
+            f"the tasks are numbered {', '.join(map(str, numbers))}; number them from 0 in order, "
+            "with dataclasses.replace(task, number=...)"
+        )
+    for what in ("pixels", "classes"):
+        counts = [getattr(task.dataset, what) for task in tasks]
+        if min(counts) < max(counts):
+            raise DataError(
+                f"one network cannot learn tasks of {min(counts)} and of {max(counts)} {what}; "
+                f"give tasks of the same number of {what}"
+            )
+    for task in tasks:
+        if not np.array_equal(np.sort(task.permutation), np.arange(task.dataset.pixels)):
+            raise DataError(
+                f"the permutation of task {task.number} is none of its {task.dataset.pixels} "
+                "pixels; see task_permutation"
+            )
 
 
 def warnings(dataset: Dataset) -> list[str]:

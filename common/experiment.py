@@ -49,7 +49,8 @@ class Run(Protocol):
 
         Args:
             settings: of the script; their lists of λ and seeds are not used.
-            tasks: in order.
+            tasks: in order, numbered from 0; of any data sets, large and small, of the same number
+                of pixels and of classes. Joint training takes those of one data set.
             strength: λ; only where the settings have it.
             seed: of initial weights, shuffling, dropout and drawn labels.
             progress: of a run that is shown, saved and resumed; None for none of that.
@@ -60,6 +61,8 @@ class Run(Protocol):
 
         Raises:
             consolidation.Diverged: loss, parameters or importance are no longer finite.
+            ValueError: one network cannot learn these tasks, or a training set is smaller than one
+                batch.
         """
 
 

@@ -308,7 +308,11 @@ def for_tasks(settings: Any, tasks: Sequence[data.Task], seed: int) -> MLP:
         settings: hidden, head ("multi" or "single"), init, dropout, dropout_layers.
         tasks: for the number of heads, of classes and of pixels.
         seed: of the initial weights.
+
+    Raises:
+        DataError: one network cannot learn these tasks (`data.check_tasks`).
     """
+    data.check_tasks(tasks)
     return MLP(
         settings.hidden,
         len(tasks) if settings.head == "multi" else 1,

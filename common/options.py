@@ -259,13 +259,6 @@ class Settings:
         """Whether a defect of the release is to be repeated."""
         return defect in self.as_released
 
-    def budget(self, examples: int) -> int:
-        """Returns the steps of training per task, for that many training examples."""
-        own: Any = self
-        if own.steps is not None:
-            return int(own.steps)
-        return int(own.epochs) * (examples // own.batch_size + 1)
-
     def identity(self) -> dict[str, Any]:
         """Returns everything that changes a run's numbers beside λ, seed and data."""
         values = {

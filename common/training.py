@@ -84,8 +84,30 @@ def softmax_twice(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.T
 
 
 def epoch_steps(examples: int, batch_size: int) -> int:
-    """Returns the steps of one "epoch": ⌊N/batch⌋ + 1 (docs/method.md, "Data")."""
+    """Returns the steps of one "epoch": ⌊N/batch⌋ + 1 (docs/method.md, "Data").
+
+    Raises:
+        ValueError: the training set is smaller than one batch.
+    """
+    if examples < batch_size:
+        raise ValueError(f"{examples} training images do not fill one batch of {batch_size}")
     return examples // batch_size + 1
+
+
+def budget(settings: Any, tasks: Sequence[data.Task]) -> list[int]:
+    """Returns the steps of training of each task, without those after pruning.
+
+    Args:
+        settings: epochs or steps, the other one None; batch_size.
+        tasks: for the number of their training images.
+
+    Raises:
+        ValueError: a training set is smaller than one batch.
+    """
+    epochs = [epoch_steps(task.examples, settings.batch_size) for task in tasks]
+    if settings.steps is not None:
+        return [int(settings.steps)] * len(tasks)
+    return [int(settings.epochs) * epoch for epoch in epochs]
 
 
 def learning_rates(first: int, count: int, rate: float, decay: float, period: float) -> np.ndarray:
@@ -426,8 +448,6 @@ class Trainer:
         """
         settings, dropout, hidden = self._settings, self.network.dropout, self.network.hidden
         batch, examples = settings.batch_size, task.examples
-        if examples < batch:
-            raise ValueError(f"{examples} training images do not fill one batch of {batch}")
         mixed = isinstance(task, data.Mixture)
         length = epoch_steps(examples, batch) - mixed
         size = min(_CHUNK, length)  # arrays keep their shape, whatever is left to do
@@ -477,6 +497,8 @@ class Trainer:
     def evaluate(self, tasks: Sequence[data.Task]) -> tuple[list[float], list[float]]:
         """Returns the test and the validation accuracy on each task with its own head, fractions.
 
+        Tasks that share their images are evaluated together.
+
         Args:
             tasks: those learned so far.
         """
@@ -487,16 +509,26 @@ class Trainer:
 
         `evaluate` has one key and a reading two, so that no draw of dropout is used twice.
         """
-        last = tasks[-1].number
-        return accuracies(
-            self.network,
-            [self.network.heads[self.network.head_of(task.number)] for task in tasks],
-            getattr(tasks[0], split),
-            [task.permutation for task in tasks],
-            dropout_seeds=[(self._seed, last, task.number, *keys) for task in tasks]
-            if self._noisy
-            else None,
-        )
+        network, last = self.network, tasks[-1].number
+        splits: list[data.Split] = [getattr(task, split) for task in tasks]
+        sharing: dict[tuple[int, int], list[int]] = {}  # places of the tasks with the same arrays
+        for place, own in enumerate(splits):
+            sharing.setdefault((id(own.images), id(own.labels)), []).append(place)
+        found = [0.0] * len(tasks)
+        for places in sharing.values():
+            group = [tasks[place] for place in places]
+            of_group = accuracies(
+                network,
+                [network.heads[network.head_of(task.number)] for task in group],
+                splits[places[0]],
+                [task.permutation for task in group],
+                dropout_seeds=[(self._seed, last, task.number, *keys) for task in group]
+                if self._noisy
+                else None,
+            )
+            for place, accuracy in zip(places, of_group, strict=True):
+                found[place] = accuracy
+        return found
 
 
 def accuracies(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import joint
 import lwf
-from common import data, metrics, network, run_files, training
+from common import data, importance, metrics, network, run_files, training
 from common import progress as progresses
 from common.importance import PathIntegral
 from common.network import MLP, Dropout
@@ -535,6 +535,95 @@ def test_only_evaluation_sees_the_test_and_the_validation_images(script: str) ->
     assert same_bits(one.learned, other.learned)
     assert not np.array_equal(one.matrix, other.matrix, equal_nan=True)
     assert one.progress.validation_accuracy != other.progress.validation_accuracy
+
+
+IN_SEQUENCE = [one for one in SCRIPTS if one not in ("joint", "cal_importance_distribution")]
+# Of another data set than the others', with as many training images: nothing is compiled anew.
+OTHER = dataclasses.replace(
+    oracles.tiny_tasks(1, TRAIN, seed=7, validation=23, test=45)[0],
+    number=1,
+    permutation=TASKS[1].permutation,
+)
+SEVERAL = [TASKS[0], OTHER, TASKS[2]]
+
+
+@pytest.mark.parametrize("name", IN_SEQUENCE)
+def test_tasks_of_several_data_sets_are_each_evaluated_on_their_own(name: str) -> None:
+    ended = run(name, SEVERAL, strength=0.1)
+    rows = zip(ended.matrix[2], ended.progress.validation_accuracy[2], SEVERAL, strict=True)
+    for test, validation, task in rows:
+        theta = float64(ended.net.parameters(ended.net.head_of(task.number)))
+        assert test == oracles.accuracy(theta, task.test, task.permutation)
+        assert validation == oracles.accuracy(theta, task.validation, task.permutation)
+
+
+@pytest.mark.parametrize("name", IN_SEQUENCE)
+def test_tasks_of_several_sizes_each_train_for_epochs_of_their_own(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = dataclasses.replace(
+        OTHER.dataset, train=data.Split(*(part[:407] for part in OTHER.train))
+    )
+    tasks = [TASKS[0], dataclasses.replace(OTHER, dataset=small), TASKS[2]]
+    start, planned, trained = progresses.Progress.start, [], [0, 0, 0]
+
+    def note_plan(self, total_steps: int, **state) -> None:
+        planned.append(total_steps)
+        start(self, total_steps, **state)
+
+    def note_steps(self, task: data.Task, steps: int, *_) -> None:
+        trained[task.number] += steps
+
+    def nothing(net: MLP, head: int, *_, **__) -> list[tf.Tensor]:
+        return [tf.zeros_like(p) for p in net.parameters(head)]
+
+    # Only counted: to train and to measure so many images would be compiled for every script.
+    monkeypatch.setattr(progresses.Progress, "start", note_plan)
+    monkeypatch.setattr(training.Trainer, "_run", note_steps)
+    monkeypatch.setattr(importance, "_totals", nothing)
+    run(name, tasks, strength=0.1)
+    epochs = [4, 4, 2] if name == "anpyc_wi_np" else [2, 2, 2]  # pruned twice, but for the last
+    assert trained == [count * epoch for count, epoch in zip(epochs, (20, 8, 20), strict=True)]
+    assert planned == [sum(trained)]
+
+
+def second(permutation: np.ndarray = TASKS[1].permutation, **changes) -> data.Task:
+    """Returns task 1 with another permutation, or with changes of its data set."""
+    dataset = dataclasses.replace(TASKS[1].dataset, **changes)
+    return data.Task(1, dataset, permutation)
+
+
+REFUSED = {
+    "no task": [],
+    "of 9 and of 12 pixels": [TASKS[0], second(np.arange(9), pixels=9)],
+    "of 3 and of 4 classes": [TASKS[0], second(classes=4)],
+    "permutation of task 1": [TASKS[0], second(np.arange(9))],
+    "numbered 0, 1, 0, 1": [*TASKS[:2], *TASKS[:2]],
+    "numbered 1, 2": TASKS[1:],
+    "51 training images do not fill one batch of 52": [
+        TASKS[0],
+        second(train=data.Split(*(part[:51] for part in TASKS[1].train))),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        *((name, reason) for name in IN_SEQUENCE for reason in REFUSED),
+        *(("joint", reason) for reason in list(REFUSED)[:-1]),
+    ],
+)
+def test_tasks_that_cannot_be_learned_are_refused_before_any_is(name: str, reason: str) -> None:
+    epochs: list[int] = []
+    with pytest.raises(ValueError, match=reason):
+        run(name, REFUSED[reason], strength=0.1, watch=lambda _, epoch: epochs.append(epoch))
+    assert epochs == []
+
+
+def test_joint_refuses_tasks_of_several_data_sets() -> None:
+    with pytest.raises(ValueError, match="one data set"):
+        run("joint", SEVERAL)
 
 
 class Killed(Exception):

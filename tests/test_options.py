@@ -230,22 +230,6 @@ def test_epochs_exclude_steps(refused: Any) -> None:
         assert "--epochs" in line and "--steps" in line
 
 
-@pytest.mark.parametrize(
-    ("arguments", "examples", "steps"),
-    [
-        ("--epochs 50", 55000, 50 * 215),
-        ("--epochs 1 --batch-size 64", 55000, 860),
-        ("--epochs 3 --batch-size 50", 300, 21),
-        ("--epochs 3 --batch-size 50", 299, 18),
-        ("--steps 10000", 55000, 10000),
-        ("--steps 1 --batch-size 50", 300, 1),
-    ],
-)
-def test_budget(arguments: str, examples: int, steps: int) -> None:
-    for script in ("anpyc_wo_np", "ewc"):
-        assert parse(script, *arguments.split()).budget(examples) == steps
-
-
 # Defects of the release
 
 

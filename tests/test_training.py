@@ -345,6 +345,26 @@ def test_epoch_is_one_step_longer_than_the_whole_batches() -> None:
 
 
 @pytest.mark.parametrize(
+    ("epochs", "steps", "batch", "examples", "expected"),
+    [
+        (50, None, 256, 55000, 50 * 215),
+        (1, None, 64, 55000, 860),
+        (3, None, 50, 300, 21),
+        (3, None, 50, 299, 18),
+        (None, 10000, 256, 55000, 10000),
+        (None, 1, 50, 300, 1),
+    ],
+)
+def test_budget(
+    epochs: int | None, steps: int | None, batch: int, examples: int, expected: int
+) -> None:
+    settings = anpyc_wi_np.Settings(epochs=epochs, steps=steps, batch_size=batch)
+    tasks = [*oracles.tiny_tasks(1, examples), *oracles.tiny_tasks(1, 2 * batch)]
+    of_other = 3 * epochs if steps is None else steps
+    assert training.budget(settings, tasks) == [expected, of_other]
+
+
+@pytest.mark.parametrize(
     ("first", "period", "expected"),
     [
         (0, 3.22, [0.4, 0.4, 0.4, 0.4, 0.28, 0.28, 0.28, 0.196]),
@@ -433,6 +453,39 @@ def test_evaluation_equals_the_slow_loop(learned: MLP) -> None:
     assert validation == [of_task(learned, task, task.validation) for task in TASKS]
     assert len({*test, *validation}) > 3
     assert test[-1] > 0.9
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_each_task_is_evaluated_on_its_own_images_those_that_share_them_together(
+    noisy: bool, learned: MLP, monkeypatch
+) -> None:
+    (other,) = oracles.tiny_tasks(1, seed=1, validation=40, test=50)
+    larger = dataclasses.replace(TASKS[0].dataset, train=other.train)  # the same images to test on
+    tasks = [
+        TASKS[0],
+        dataclasses.replace(other, number=1),
+        dataclasses.replace(TASKS[2], dataset=larger),
+    ]
+    accuracies, together = training.accuracies, []
+
+    def note(net, heads, *arguments, **more) -> list[float]:
+        together.append(len(heads))
+        return accuracies(net, heads, *arguments, **more)
+
+    monkeypatch.setattr(training, "accuracies", note)
+    found = evaluator(learned, noisy).evaluate(tasks)
+    assert together == [2, 1] * 2
+    monkeypatch.undo()
+    if noisy:  # what is drawn for a task does not depend on the others
+        same = evaluator(learned, noisy).evaluate(TASKS)
+        assert [each[::2] for each in found] == [each[::2] for each in same]
+        return
+    for name, each in zip(("test", "validation"), found, strict=True):
+        assert each == [of_task(learned, task, getattr(task, name)) for task in tasks]
+        (of_first,) = accuracies(
+            learned, [learned.heads[1]], getattr(TASKS[0], name), [other.permutation]
+        )
+        assert each[1] != of_first
 
 
 @pytest.mark.parametrize("together", [(7, 2), (20, 3), (60, 4), (1000, 8)])
