@@ -66,7 +66,7 @@ def entropy_importance(
             without either.
         parameters: which of the network's variables; None for the trunk.
         permutation: new pixel j is old pixel permutation[j]; None for images as they are.
-        used: "all" images; "all-but-last" leaves out each batch's last one (D3).
+        used: "all" images; "all-but-last" leaves out the last one of each full batch (D3).
         dropout_seed: measures with the network's dropout on (D2), drawn from these numbers, each
             mask for a place in the order; None for dropout off.
         order: int [N], the images in the order in which they are put into batches; None for file
@@ -127,7 +127,8 @@ def fisher_importance(
             data's own label, which gives the empirical Fisher information.
         permutation: new pixel j is old pixel permutation[j]; None for images as they are.
         batch_size: matters only where `used` is not "all".
-        used: "all" images; "all-but-last" of each batch (D3); only the "first" of each batch (D4).
+        used: "all" images; "all-but-last" leaves out the last one of each full batch (D3); only the
+            "first" of each batch (D4).
         order: int [N], the images in the order in which they are put into batches; None for file
             order. Matters only where `used` is not "all". A label, drawn or given, belongs to the
             image and not to its place.
@@ -191,7 +192,7 @@ def mas_importance(
         per_image: False for the absolute value of the gradient of each batch's sum, averaged over
             the batches (D6).
         batch_size: images in a batch, where batches matter.
-        used: "all" images; "all-but-last" leaves out each batch's last one (D3).
+        used: "all" images; "all-but-last" leaves out the last one of each full batch (D3).
         order: int [N], the images in the order in which they are put into batches; None for file
             order. Matters only where batches do: `used` is not "all", or `per_image` is False.
 
@@ -498,7 +499,7 @@ def _weights(count: int, batch_size: int, used: str) -> np.ndarray:
         return (place == 0).astype(np.float32)
     weights = np.ones(count, np.float32)
     if used == "all-but-last":
-        weights[(place == batch_size - 1) | (np.arange(count) == count - 1)] = 0
+        weights[place == batch_size - 1] = 0
     return weights
 
 

@@ -161,7 +161,7 @@ SHARED = {
 DEFECTS = {
     "D1": "dropout is on while accuracy is measured",
     "D2": "dropout is on while the importance is measured",
-    "D3": "every batch of an importance pass loses its last image",
+    "D3": "every full batch of an importance pass loses its last image",
     "D4": "the Fisher information comes from the first image of each batch alone",
     "D5": "the newest task's quadratic replaces that of the earlier tasks",
     "D6": "absolute value of the gradient of a batch's sum, not of each image",

@@ -189,7 +189,8 @@ MAS = {
 
 def in_batches(array: np.ndarray, size: int, used: str = "all") -> list[np.ndarray]:
     """Cuts an array into batches, and returns the part of each that is used."""
-    part = {"all": slice(None), "all-but-last": slice(-1), "first": slice(1)}[used]
+    # The release takes the first size − 1 of a batch: of a shorter one all.
+    part = {"all": slice(None), "all-but-last": slice(size - 1), "first": slice(1)}[used]
     return [array[first : first + size][part] for first in range(0, len(array), size)]
 
 

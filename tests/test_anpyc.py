@@ -13,12 +13,13 @@ from common import consolidation, data, network, pruning, training
 from common import progress as progresses
 from common.importance import entropy_importance
 from tests import oracles
-from tests.oracles import BATCH, HIDDEN, TRAIN, arrays, same_bits
+from tests.oracles import BATCH, HIDDEN, arrays, same_bits
 
 import numpy as np
 import pytest
 
-TASKS = oracles.tiny_tasks(3)
+TRAIN = 123  # more than one of the importance's batches of 100
+TASKS = oracles.tiny_tasks(3, TRAIN)
 STEPS = TRAIN // BATCH + 1  # of an epoch
 SHORT = {"tasks": 3, "hidden": HIDDEN, "epochs": 3, "batch_size": BATCH, "learning_rate": 0.2}
 # With pruning: rounds of 10 and 20 % in the tasks 0 and 1, none in the last.
@@ -279,7 +280,7 @@ def test_d2_measures_the_importance_with_dropout(default) -> None:
 
 
 @both
-def test_d3_leaves_out_the_last_image_of_each_batch(script) -> None:
+def test_d3_leaves_out_the_last_image_of_each_full_batch(script) -> None:
     seen = run(script, "D3")
     for state in seen.absorbed:
         assert same_bits(state.omega, measured(script, state, used="all-but-last"))
