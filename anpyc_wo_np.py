@@ -4,7 +4,7 @@ After each task the importance Ω of every trunk weight is measured (equation 1)
 of earlier tasks, by the element-wise maximum or (--merge) as a sum; while a later task is learned,
 every weight is held near its old value in proportion to Ω (equations 2 and 3).
 
-    python anpyc_wo_np.py --lambda 3
+    python anpyc_wo_np.py
 
 docs/method.md has the equations, README.md the time to expect, results/README.md the results.
 """
@@ -40,7 +40,9 @@ class Settings(options.Settings):
     evaluate_every: int | None = None
     update: str = "proximal"
     merge: str = "max"
-    strength: tuple[float, ...] = (0.5, 1.5, 2, 2.5, 3, 4, 6, 7, 8, 10, 12, 15)
+    strength: tuple[float, ...] = options.strength(
+        (1.5,), released={"D12": (0.5, 1.5, 2, 2.5, 3, 4, 6, 7, 8, 10, 12, 15)}
+    )
 
     DEFECTS: ClassVar = ("D1", "D2", "D3", "D12", "D16")
 
@@ -48,7 +50,7 @@ class Settings(options.Settings):
 def run(
     settings: Settings,
     tasks: Sequence[data.Task],
-    strength: float = 3.0,
+    strength: float = 1.5,
     seed: int = 0,
     progress: progresses.Progress | None = None,
 ) -> np.ndarray:

@@ -39,7 +39,7 @@ class Settings(options.Settings):
     init: str = "truncated-normal"
     evaluate_every: int | None = None
     update: str = "proximal"
-    strength: tuple[float, ...] = options.strength((0.1, 1, 10), released={"D4": (15,)})
+    strength: tuple[float, ...] = options.strength((10,), released={"D4": (15,)})
     fisher: str = options.option(
         "sampled",
         "labels of the Fisher information: drawn from the output, all in expectation, the data's",
@@ -66,7 +66,7 @@ class Settings(options.Settings):
 def run(
     settings: Settings,
     tasks: Sequence[data.Task],
-    strength: float = 15.0,
+    strength: float = 10.0,
     seed: int = 0,
     progress: progresses.Progress | None = None,
 ) -> np.ndarray:

@@ -38,7 +38,9 @@ class Settings(options.Settings):
     dropout_layers: str = "both"
     init: str = "truncated-normal"
     evaluate_every: int | None = None
-    strength: tuple[float, ...] = (0.01, 0.1, 0.5, 1, 2, 4, 6, 8)
+    strength: tuple[float, ...] = options.strength(
+        (0.01,), released={"D12": (0.01, 0.1, 0.5, 1, 2, 4, 6, 8)}
+    )
     temperature: float = options.option(2, "of both softmaxes", **options.POSITIVE)
 
     DEFECTS: ClassVar = ("D1", "D11", "D12")
@@ -47,7 +49,7 @@ class Settings(options.Settings):
 def run(
     settings: Settings,
     tasks: Sequence[data.Task],
-    strength: float = 1.0,
+    strength: float = 0.01,
     seed: int = 0,
     progress: progresses.Progress | None = None,
 ) -> np.ndarray:

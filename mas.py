@@ -38,7 +38,7 @@ class Settings(options.Settings):
     init: str = "truncated-normal"
     evaluate_every: int | None = None
     update: str = "proximal"
-    strength: tuple[float, ...] = options.strength((1, 10, 100), released={"D6": (0.1,)})
+    strength: tuple[float, ...] = options.strength((10,), released={"D6": (0.1,)})
     output: str = options.option(
         "probabilities", "what is squared: softmax or logits", choices=("probabilities", "logits")
     )
@@ -49,7 +49,7 @@ class Settings(options.Settings):
 def run(
     settings: Settings,
     tasks: Sequence[data.Task],
-    strength: float = 0.1,
+    strength: float = 10.0,
     seed: int = 0,
     progress: progresses.Progress | None = None,
 ) -> np.ndarray:

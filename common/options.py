@@ -170,7 +170,7 @@ DEFECTS = {
     "D9": "the learning rate never decays",
     "D10": "the learning rate decays by 0.99 while task 0 is first learned",
     "D11": "the teacher has dropout, and 1e-5 is added to the student's probabilities",
-    "D12": "λ is chosen by test accuracy",
+    "D12": "λ is chosen from a grid by test accuracy",
     "D14": "accuracy is read up to 200 steps before a task's end",
     "D15": "weights are pruned by the percentiles of the clipped importance",
     "D16": "explicit consolidation step",

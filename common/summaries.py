@@ -69,22 +69,17 @@ def scripts(
 
     Args:
         described: scenario and what it is, by script.
-        with_defaults: tables in which scripts run with their default settings; the λ that they
-            choose is shown.
+        with_defaults: tables in which scripts run with their default settings, whatever the λ.
     """
     if not all(filled.complete for filled in with_defaults):
         return None
     seconds: dict[str, list[float]] = {}
-    lines = {script: f"{script}.py" for script in described}
     for filled in with_defaults:
         for row, _, result in tables.all_runs(filled):
             if row.command and not row.command.flags:
-                script = row.command.script
-                seconds.setdefault(script, []).append(result["seconds"])
-                if row.grid and row.strengths:
-                    lines[script] = f"{script}.py --lambda {options.shown(row.strengths[0])}"
+                seconds.setdefault(row.command.script, []).append(result["seconds"])
     cells = [
-        [f"`{lines[script]}`", *texts, _duration(statistics.median(seconds[script]))]
+        [f"`{script}.py`", *texts, _duration(statistics.median(seconds[script]))]
         for script, texts in described.items()
     ]
     return publish.markdown(["command", "scenario", "what it is", "time"], cells, texts=3)

@@ -15,6 +15,7 @@ from typing import Any
 import common
 import reproduce_tables
 from common import options, publish, reproduction
+from published import release
 from tests import conftest
 
 import numpy as np
@@ -161,6 +162,12 @@ def test_defects() -> None:
     for command, _, defects in rows("docs/release.md", "## Settings"):
         script = command.strip("`").split(".py")[0]
         assert tuple(defects.split()) == of_scripts[script], script
+
+
+def test_grids_of_the_default_strengths_are_those_of_the_table() -> None:
+    text = text_of(ROOT / "docs" / "release.md")
+    for script, grid in release.GRIDS.items():
+        assert f".venv/bin/python {script}.py {grid} --seeds 100\n" in text
 
 
 def test_every_script_has_a_row() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -38,7 +39,7 @@ FIELDS = (
     *("lr_decay", "lr_decay_epochs", "dropout", "dropout_layers"),
 )
 OWN: dict[str, dict[str, Any]] = {
-    "anpyc_wo_np": {"strength": (0.5, 1.5, 2, 2.5, 3, 4, 6, 7, 8, 10, 12, 15), "merge": "max"},
+    "anpyc_wo_np": {"strength": (1.5,), "merge": "max"},
     "anpyc_wi_np": {
         "strength": (3,),
         "merge": "sum",
@@ -47,10 +48,10 @@ OWN: dict[str, dict[str, Any]] = {
         "prune_decay": 0.8,
         "prune_step": 10,
     },
-    "lwf": {"strength": (0.01, 0.1, 0.5, 1, 2, 4, 6, 8), "temperature": 2},
+    "lwf": {"strength": (0.01,), "temperature": 2},
     "si": {"strength": (0.1,), "xi": 0.1, "init": "fan-in-uniform"},
-    "ewc": {"fisher": "sampled", "gamma": None},
-    "mas": {"output": "probabilities"},
+    "ewc": {"strength": (10,), "fisher": "sampled", "gamma": None},
+    "mas": {"strength": (10,), "output": "probabilities"},
     "cal_importance_distribution": {
         "tasks": 1,
         "seeds": tuple(range(10)),
@@ -73,7 +74,14 @@ DEFECTS = {
     "cal_importance_distribution": {"D3", "D4", "D6"},
 }
 # λ of the release, on which its other defects have a bearing.
-RELEASED_STRENGTH = {"ewc": (15,), "mas": (0.1,), "si": (0.1,), "anpyc_wi_np": (3,)}
+RELEASED_STRENGTH = {
+    "ewc": (15,),
+    "mas": (0.1,),
+    "si": (0.1,),
+    "anpyc_wi_np": (3,),
+    "anpyc_wo_np": (0.5, 1.5, 2, 2.5, 3, 4, 6, 7, 8, 10, 12, 15),
+    "lwf": (0.01, 0.1, 0.5, 1, 2, 4, 6, 8),
+}
 
 # Fields that leave the numbers of a run as they are, or stand beside the settings in its result.
 NOT_IN_IDENTITY = {
@@ -202,6 +210,14 @@ def test_flag_sets_its_setting_and_no_other(line: str, name: str, value: Any) ->
     assert dataclasses.replace(settings, **{name: getattr(default, name)}) == default
 
 
+def test_default_strength_is_the_same_from_python(script: str) -> None:
+    parameters = inspect.signature(importlib.import_module(script).run).parameters
+    if hasattr(parse(script), "strength"):
+        assert parse(script).strength == (parameters["strength"].default,)
+    else:
+        assert "strength" not in parameters
+
+
 def test_scripts_lack_flags_that_make_no_sense(refused: Any) -> None:
     for script, flag in (
         ("anpyc_wo_np", "--prune-percent"),
@@ -258,7 +274,8 @@ def test_defect_changes_a_default_but_not_what_is_given() -> None:
     assert parse("anpyc_wo_np", "--as-released", "D16").update == "explicit"
     assert parse("anpyc_wo_np", "--as-released", "D16", "--update", "explicit").update == "explicit"
     assert parse("ewc", "--as-released", "D4").strength == (15,)
-    assert parse("ewc", "--as-released", "--lambda", "3").strength == (3,)
+    for script in ("ewc", "anpyc_wo_np"):
+        assert parse(script, "--as-released", "--lambda", "3").strength == (3,)
 
 
 def test_defect_and_its_opposite_contradict_each_other(refused: Any) -> None:
@@ -377,8 +394,9 @@ def test_help_states_every_flag_with_a_default_that_typed_out_is_the_same_run(
     ("script", "entry"),
     [
         ("anpyc_wo_np", "[proximal] [with D16: explicit]"),
-        ("ewc", "[0.1 1 10] [with D4: 15]"),
-        ("mas", "[1 10 100] [with D6: 0.1]"),
+        ("ewc", "[10] [with D4: 15]"),
+        ("mas", "[10] [with D6: 0.1]"),
+        ("lwf", "[0.01] [with D12: 0.01 0.1 0.5 1 2 4 6 8]"),
     ],
 )
 def test_help_states_the_default_that_a_defect_brings(

@@ -54,6 +54,11 @@ GRIDS = {
     "si": (0.1, 0.3, 1, 3, 10),
     "lwf": (0.01, 0.03, 0.1, 0.3, 1),
 }
+# Of the release, as D12 sets them.
+D12_GRIDS = {
+    script: options.options_of(importlib.import_module(script).Settings)["strength"].released["D12"]
+    for script in ("anpyc_wo_np", "lwf")
+}
 
 
 @pytest.fixture(scope="module")
@@ -283,10 +288,20 @@ def test_gap_is_of_the_tasks_that_min_ACC_is_of() -> None:
     assert gap.value(result, "") == pytest.approx((0.7 - 0.4) / 2 + (0.6 - 0.6) / 2)
 
 
-def test_released_settings_are_the_defaults(empty: dict[str, Filled]) -> None:
-    found = rows_of(empty["released"])
+def test_released_settings_are_the_defaults_and_their_strength_is_the_one_chosen() -> None:
+    published = tables.fill(TABLES, ["released"], commands.Store(options.ROOT / "results"))
+    found = rows_of(published["released"])
     assert sorted(script for _, script, _ in found) == sorted(METHODS)
-    assert all(settings == type(settings)() for _, _, settings in found)
+    for one, _, settings in found:
+        usual = {"strength": one.strengths} if one.grid else {}
+        assert dataclasses.replace(settings, **usual) == type(settings)()
+    grids = {script: settings.strength for one, script, settings in found if one.grid}
+    assert grids == {
+        "anpyc_wo_np": D12_GRIDS["anpyc_wo_np"],
+        "lwf": D12_GRIDS["lwf"],
+        "ewc": (0.1, 1, 10),
+        "mas": (1, 10, 100),
+    }
 
 
 def test_release_short_has_every_script_as_released(empty: dict[str, Filled]) -> None:
@@ -350,7 +365,7 @@ def test_defects_have_a_row_each(empty: dict[str, Filled]) -> None:
                 alone.add("D12")
                 assert reference.command.settings == settings
                 assert found.tuning_seeds == reference.tuning_seeds == found.seeds
-                assert not reference.row.by_test and settings.strength == cls().strength
+                assert not reference.row.by_test and settings.strength == D12_GRIDS[script]
                 continue
             # But for the defect, and what it brings with it, the reference is the same.
             brought = {
@@ -446,9 +461,9 @@ def test_effects_of_defects(tmp_path: Path) -> None:
     ]
 
 
-def test_list_of_scripts_has_chosen_strength_and_median_time_with_defaults(tmp_path: Path) -> None:
+def test_list_of_scripts_has_the_median_time_with_defaults(tmp_path: Path) -> None:
     rows = (
-        row("tuned", "mas.py", flags=""),
+        row("tuned", "mas.py --lambda 1 10 100", flags=""),
         row("alone", "finetune.py", flags=""),
         row("other settings", "finetune.py --epochs 1", flags=""),
     )
@@ -469,7 +484,7 @@ def test_list_of_scripts_has_chosen_strength_and_median_time_with_defaults(tmp_p
     block = summaries.scripts(described, [filled(tmp_path, whole)])
     assert block and block.splitlines()[1:] == [
         "| --- | --- | --- | --: |",
-        "| `mas.py --lambda 10` | one head | MAS | 10 s |",
+        "| `mas.py` | one head | MAS | 10 s |",
         "| `finetune.py` | several | none | 7 min |",
     ]
 
