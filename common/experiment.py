@@ -321,8 +321,7 @@ class Grid:
         arguments: dict[str, Any] = {"seed": seed, "progress": progress}
         if strength is not None:
             arguments["strength"] = strength
-        drawn_by = seed if self._settings.permutations == "per-seed" else 0
-        tasks = data.permuted_tasks(dataset, self._settings.tasks, drawn_by)
+        tasks = data.tasks_of(self._settings, dataset, seed)
         result: dict[str, Any] = {
             "status": "finished",
             "accuracy": None,

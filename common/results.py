@@ -52,7 +52,8 @@ from typing import IO, Any
 Result = Mapping[str, Any]
 
 SCHEMA = 1
-# The modules of common/ that numbers depend on, besides the script.
+# The modules of common/ that numbers depend on, besides the script: what is computed, and how the
+# epochs are dealt out.
 COMPUTING = (
     "data",
     "network",
@@ -60,6 +61,7 @@ COMPUTING = (
     "consolidation",
     "pruning",
     "training",
+    "progress",
     "metrics",
 )
 
@@ -112,8 +114,8 @@ def code_digest(script: Path) -> str:
     """Returns twelve hex digits that tell the sources of a result from others.
 
     They are the start of a SHA-256 over the syntax trees of the script and of the modules
-    `COMPUTING`. Comments, formatting, docstrings, the folder and the version of Python have no
-    part in it.
+    `COMPUTING`. Comments, formatting, docstrings, import statements, the folder and the version of
+    Python have no part in it.
 
     Args:
         script: path of the script.
@@ -132,14 +134,14 @@ def code_digest(script: Path) -> str:
 def _tree(node: Any) -> str:
     """Returns a syntax tree as text: the same in every version of Python, unlike `ast.dump`'s.
 
-    Fields that are empty are left out, because newer versions add some, and so are statements
-    that do nothing, which is what a docstring is.
+    Fields that are empty are left out, because newer versions add some. So are statements that do
+    nothing, which is what a docstring is, and imports, which only say where something stands.
     """
     if isinstance(node, ast.JoinedStr):  # Python 3.12 ends some with an empty text
         node = ast.JoinedStr([part for part in node.values if getattr(part, "value", None) != ""])
     if isinstance(node, list):
         return f"[{','.join(text for part in node if (text := _tree(part)))}]"
-    if isinstance(node, ast.Pass) or (
+    if isinstance(node, (ast.Pass, ast.Import, ast.ImportFrom)) or (
         isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     ):
         return ""

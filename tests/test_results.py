@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from common import results
+from common import data, progress, results, training
 from common.results import run_name, settings_hash, write_json
 
 import pytest
@@ -89,8 +89,13 @@ digest: Callable[[Path], str] = results.code_digest.__wrapped__  # the cache wou
 
 def test_code_digest_is_the_same_for_every_version_of_python(sources: Path) -> None:
     # 3.11 to 3.13 give this; their trees of `SOURCE` are not the same.
-    assert digest(sources) == "443c5e367559"
-    assert digest(Path(shutil.copy(sources, sources.parents[1]))) == "443c5e367559"
+    assert digest(sources) == "69fb6ca0603d"
+    assert digest(Path(shutil.copy(sources, sources.parents[1]))) == "69fb6ca0603d"
+
+
+def test_what_deals_out_tasks_and_steps_is_among_the_sources() -> None:
+    for what in (data.tasks_of, training.budget, progress.Progress.epochs, training.Trainer):
+        assert what.__module__ in {f"common.{name}" for name in results.COMPUTING}
 
 
 @pytest.mark.parametrize("number", range(1 + len(results.COMPUTING)))
@@ -104,6 +109,8 @@ def test_code_digest_counts_what_is_computed_alone(sources: Path, number: int) -
         ("-> None:\n", "-> None:\n        '''Doc.'''\n"),
         ("class A(B, metaclass=C):\n", "class A(\n B, metaclass=C,\n):\n    'Doc.'\n"),
         ("q, b:", "q, (b):  # type: ignore"),
+        ("import os.path as place\n", "from os import path as place\nimport sys\n"),
+        ("        async with", "        import os\n        async with"),
         ('"":', 'u"":'),
         ("\n", "\r\n"),
     ):
