@@ -380,8 +380,8 @@ def load_mnist(data_dir: str | os.PathLike[str] = DATA_DIR) -> Dataset:
     """Reads a data set from four IDX files.
 
     The names are those of MNIST (`FILES`), with or without `.gz`, and `.idx` may stand for `-idx`;
-    where several of these are there, the `.gz` and then the `-idx` is taken. The files in the
-    project's own data folder have to be those that came with it; other folders may hold any data.
+    where several of these are there, they have to hold the same. The files in the project's own
+    data folder have to be those that came with it; other folders may hold any data.
 
     Args:
         data_dir: Folder with the four files.
@@ -391,8 +391,9 @@ def load_mnist(data_dir: str | os.PathLike[str] = DATA_DIR) -> Dataset:
 
     Raises:
         DataError: If the folder or a file is missing or unreadable, a file is damaged or not of the
-            IDX format, the four don't fit together, the training file has no more than 5,000
-            images, or there are fewer than two classes.
+            IDX format, two files of different contents have a claim to one name, the four don't fit
+            together, the training file has no more than 5,000 images, or there are fewer than two
+            classes.
     """
     folder = Path(data_dir)
     try:
@@ -402,10 +403,10 @@ def load_mnist(data_dir: str | os.PathLike[str] = DATA_DIR) -> Dataset:
             f"{folder}: {error.strerror}; --data-dir has to be a folder with the four IDX files"
         ) from error
 
-    paths = [_find(folder, present, name) for name in FILES]
-    contents = [_read(path) for path in paths]
+    found = [_find(folder, present, name) for name in FILES]
+    paths = [path for path, _ in found]
     train_images, train_labels, test_images, test_labels = (
-        _parse(path, content) for path, content in zip(paths, contents, strict=True)
+        _parse(path, content) for path, content in found
     )
     _check_together(paths, train_images, train_labels, test_images, test_labels)
 
@@ -419,37 +420,57 @@ def load_mnist(data_dir: str | os.PathLike[str] = DATA_DIR) -> Dataset:
         test=Split(test_images, test_labels),
         classes=int(train_labels.max()) + 1,
         pixels=pixels,
-        checksum=_sha256(*contents),
+        checksum=_sha256(*(content for _, content in found)),
     )
 
 
-def _find(folder: Path, present: set[str], name: str) -> Path:
-    """Returns the path of one of the four files under any of its accepted names."""
+def _find(folder: Path, present: set[str], name: str) -> tuple[Path, bytes]:
+    """Returns path and contents of one of the four files, under any of its accepted names.
+
+    Args:
+        folder: where it is.
+        present: the names of what is there.
+        name: the first of its names.
+    """
     dotted = name.replace("-idx", ".idx")
-    for candidate in (f"{name}.gz", name, f"{dotted}.gz", dotted):
-        if candidate in present:
-            return folder / candidate
-    raise DataError(
-        f"{folder / name}[.gz] is missing; put it there or name another folder with --data-dir"
-    )
-
-
-def _read(path: Path) -> bytes:
-    """Returns the decompressed contents of a file, checked if it is one of the project's own."""
-    try:
-        # Reading a pipe would wait for ever, and reading a device never end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DataError(f"{path} is not a regular file; put the data themselves there")
-        content = path.read_bytes()
-    except OSError as error:
+    names = [one for one in (f"{name}.gz", name, f"{dotted}.gz", dotted) if one in present]
+    if not names:
         raise DataError(
-            f"{path} cannot be read: {error.strerror}; it has to be a readable file"
-        ) from error
-    if path.parent.resolve() == DATA_DIR and _sha256(content) != SHIPPED_SHA256.get(path.name):
+            f"{folder / name}[.gz] is missing; put it there or name another folder with --data-dir"
+        )
+    found = [folder / one for one in names]
+    # Some archives of MNIST unpack each file into a folder with the name of the file.
+    path, *others = [one for one in found if not one.is_dir()] or found
+    content = _read(path)
+    if folder.resolve() == DATA_DIR and _sha256(content) != SHIPPED_SHA256.get(path.name):
         raise DataError(
             f"{path} is not the file that came with the project (SHA-256 differs); restore it, "
             "and use --data-dir for other data"
         )
+    content = _unzipped(path, content)
+    for other in others:
+        if _unzipped(other, _read(other)) != content:
+            raise DataError(
+                f"{path} and {other} stand for the same file and differ; move one of them away"
+            )
+    return path, content
+
+
+def _read(path: Path) -> bytes:
+    """Returns the contents of a file as they are."""
+    try:
+        # Reading a pipe would wait for ever, and reading a device never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"{path} is not a regular file; put the data themselves there")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}; it has to be a readable file"
+        ) from error
+
+
+def _unzipped(path: Path, content: bytes) -> bytes:
+    """Returns the decompressed contents of a file."""
     # By content, not by name: browsers decompress downloads and keep the name.
     if not content.startswith(b"\x1f\x8b"):
         return content

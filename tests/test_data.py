@@ -341,6 +341,14 @@ def test_gz_name_with_plain_contents(tmp_path: Path, small: Dataset) -> None:
     assert_equal(load_mnist(folder), small)
 
 
+def test_several_files_of_one_name_with_the_same_contents(tmp_path: Path, small: Dataset) -> None:
+    folder = write_small(tmp_path)
+    write_small(tmp_path, compress=True)
+    for name in data.FILES:  # as in some archives, beside the file itself
+        (folder / name.replace("-idx", ".idx")).mkdir()
+    assert_equal(load_mnist(folder), small)
+
+
 @pytest.mark.parametrize(("size", "classes"), [((28, 28), 10), ((3, 7), 2), ((1, 5), 256)])
 def test_other_sizes_and_class_counts(tmp_path: Path, size: tuple[int, int], classes: int) -> None:
     other = load_mnist(
@@ -461,6 +469,19 @@ def test_file_that_cannot_be_read(
     assert_rejected(folder, name, what)
 
 
+@pytest.mark.parametrize("name", data.FILES)
+@pytest.mark.parametrize("other", ["{}", "{}.gz", "{dotted}", "{dotted}.gz"])
+def test_other_data_under_a_second_name(tmp_path: Path, name: str, other: str) -> None:
+    compress = not other.endswith(".gz")
+    folder = write_small(tmp_path, compress=compress)
+    first = f"{name}.gz" if compress else name
+    second = other.format(name, dotted=name.replace("-idx", ".idx"))
+    contents = idx_bytes(np.ones((20, 4, 4) if "images" in name else 20, np.uint8))
+    (folder / second).write_bytes(gzip.compress(contents) if second.endswith("z") else contents)
+    for one in (first, second):
+        assert_rejected(folder, one, "stand for the same file and differ")
+
+
 def test_no_room_for_validation(tmp_path: Path) -> None:
     folder = write_idx_dataset(tmp_path, train=5000, test=20, size=(4, 4))
     assert_rejected(folder, TRAIN_IMAGES, "has 5000 images")
@@ -510,6 +531,17 @@ def test_other_data_in_the_projects_folder(shipped: Path) -> None:
         (shipped / f"{name}.gz").unlink()
     write_small(shipped)
     assert_rejected(shipped, TRAIN_IMAGES, "not the file that came with the project.*--data-dir")
+
+
+def test_unpacked_copies_in_the_projects_folder_have_to_be_the_same(
+    shipped: Path, mnist: Dataset
+) -> None:
+    for name in data.FILES:
+        (shipped / name).write_bytes(gzip.decompress((shipped / f"{name}.gz").read_bytes()))
+    assert_equal(load_mnist(shipped), mnist)
+    (shipped / TEST_LABELS).write_bytes(idx_bytes(np.ones(10_000, np.uint8)))
+    for name in (TEST_LABELS, f"{TEST_LABELS}.gz"):
+        assert_rejected(shipped, name, "stand for the same file and differ")
 
 
 def test_changed_copy_elsewhere_is_read(shipped: Path, tmp_path: Path, mnist: Dataset) -> None:
