@@ -95,15 +95,13 @@ def main(
     with surroundings.exits(
         name, settings.results_dir, interrupted, f"; finished results are safe, and {again}"
     ):
-        folder = surroundings.writable(settings.results_dir / name, "--results-dir")
-        if settings.tensorboard:
-            surroundings.writable(settings.tensorboard, "--tensorboard")
         dataset = data.load_mnist(settings.data_dir)
         for warning in data.warnings(dataset):
             print(f"{name}: warning: {warning}", file=sys.stderr)
         if settings.train_examples is not None:
             dataset = dataset.first(settings.train_examples)
         _check_size(settings, dataset)
+        folder = settings.results_dir / name
         grid = Grid(name, folder, settings, dataset, results.code_digest(Path(script)))
         sys.exit(grid.run(run, show or report.accuracy_report))
 
@@ -189,6 +187,9 @@ class Grid:
         done = self._stored()
         pending = [one for one in self._runs if one not in done]
         if pending:
+            surroundings.writable(self._folder, "--results-dir")
+            if self._settings.tensorboard:
+                surroundings.writable(self._settings.tensorboard, "--tensorboard")
             with surroundings.silent_unless_failing():
                 import tensorflow as tf
 

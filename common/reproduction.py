@@ -125,7 +125,8 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
         published = tables.fill(publication.all_tables, every, commands.Store(publication.folder))
     failed = 0
     if not given.check:
-        surroundings.writable(folder, "--results-dir")
+        if tables.missing_runs(tables.fill(publication.all_tables, given.tables, store)):
+            surroundings.writable(folder, "--results-dir")
         page = folder / "README.md"
         if page.exists() and publish.MADE not in page.read_text(encoding="utf-8", errors="replace"):
             raise options.UsageError(f"{page} would be replaced: take another --results-dir")

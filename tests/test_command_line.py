@@ -22,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -961,6 +962,24 @@ def test_results_folder_removed_under_way_is_told(
     ended = call_script("anpyc_wo_np", "--results-dir", tmp_path / "results")
     ended.assert_refused("No such file", tmp_path / "results")
     assert stored(tmp_path) == {}
+
+
+def test_finished_runs_are_shown_where_nothing_can_be_written(
+    call_script: Run, first_runs: FirstRuns, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(first_runs("anpyc_wo_np").folder, tmp_path, dirs_exist_ok=True)
+
+    def refuse(*_: Any, **__: Any) -> None:  # for root, permissions refuse nothing
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for module, name in (tempfile, "TemporaryFile"), (os, "replace"), (os, "mkdir"):
+        monkeypatch.setattr(module, name, refuse)
+    logs = ["--tensorboard", tmp_path / "logs"]
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--no-figures", *logs)
+    assert_done(ended)
+    assert re.search("^│ 3 +│ +0 │", ended.out, flags=re.MULTILINE)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--seeds", "0", "1")
+    ended.assert_refused("Read-only file system", "--results-dir")
 
 
 def test_closed_streams_and_poor_encodings_do_not_stop_a_run(
