@@ -195,14 +195,15 @@ def _is_row(value: Any) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, temporary: Path | None = None) -> Iterator[IO[bytes]]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Opens a file that replaces another one in the end, whole or not at all.
+
+    Meanwhile it is `.NAME.TOKEN` in the same folder, a name that no other process has.
 
     Args:
         path: of the other one.
-        temporary: meanwhile, in the same folder; None for a name that no other process has.
     """
-    temporary = temporary or path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("wb") as file:
             yield file

@@ -12,7 +12,6 @@ import fcntl
 import functools
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -24,9 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 _ALWAYS = ("status", "accuracy", "validation_accuracy", "metrics", "seconds", "versions")
-_TRIES = 100  # to make and lock a folder that others may be removing
-_PAUSE_SECONDS = 0.005
-_REMOVED = (errno.ENOENT, errno.EEXIST, errno.ESTALE)  # what a removal under our hands looks like
+_TRIES = 10  # to write a file that others may be clearing up
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -36,6 +33,16 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    with results.replacing(path) as file:
+        np.savez(file, **arrays)
+
+
+def _write_compressed(path: Path, arrays: Mapping[str, Any]) -> None:
+    with results.replacing(path) as file:
+        np.savez_compressed(file, **arrays)
 
 
 class RunFiles:
@@ -113,7 +120,9 @@ class RunFiles:
     def hold(self) -> Iterator[bool]:
         """Holds the run, so that no other process works on it, unless one does already.
 
-        Never waits. The lock goes with the process, however it ends.
+        Never waits. The lock goes with the process, however it ends. On a file system whose locks
+        keep nobody out, several processes may hold a run at once: each computes it, and all end
+        with the same result.
 
         Yields:
             True if this process holds the run now, False if another one does.
@@ -130,62 +139,56 @@ class RunFiles:
             yield True
         finally:
             with file, contextlib.suppress(OSError):
-                self._temporary(self._checkpoint).unlink(missing_ok=True)
-                self._lock.unlink()
-            # Fails for a link, and where a checkpoint is left. Not before the lock file is closed:
-            # NFS keeps one that is open under another name.
+                if self.path.exists():
+                    self._clear_up()
+            # Fails for a link, and where something is left. Not before the lock file is closed: NFS
+            # keeps one that is open under another name.
             with contextlib.suppress(OSError):
                 self._folder.rmdir()
 
     def _locked_file(self) -> IO[str] | None:
         """Returns the open lock file, locked; None if another process has it locked.
 
-        Whoever ends its work on the run removes it, and perhaps just after we opened it.
+        It is removed once there is a result, and perhaps just after we opened it. That does no
+        harm: who then holds the removed one finds the result.
         """
-        for _ in range(_TRIES):
-            with contextlib.ExitStack() as stack:
-                try:
-                    self._folder.mkdir(parents=True, exist_ok=True)
-                    file = stack.enter_context(self._lock.open("a+"))
-                    if not self._take(file):
-                        return None
-                    if os.path.samestat(os.fstat(file.fileno()), self._lock.stat()):
-                        stack.pop_all()
-                        return file
-                    raise FileNotFoundError(errno.ENOENT, "removed again and again", self._lock)
-                except OSError as error:
-                    if error.errno not in _REMOVED:
-                        raise
-                    last = error
-            time.sleep(_PAUSE_SECONDS)
-        raise self._no_folder(last)
-
-    def _take(self, file: IO[str]) -> bool:
-        """Locks the lock file, and returns whether that could be done: no other process has it."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            place = Path(error.filename)
+            if os.path.lexists(place) and not place.is_dir():
+                raise self._in_the_way(place) from error
+            return None  # another process has removed it just now
+        try:
+            with contextlib.ExitStack() as stack:
+                file = stack.enter_context(self._lock.open("a"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.pop_all()
+                return file
         except OSError as error:
-            if error.errno in _REMOVED:
+            if error.errno in (errno.EWOULDBLOCK, errno.ENOENT, errno.ESTALE):
+                return None  # held by another process, or removed by it just now
+            if error.filename:
                 raise
             raise ResultError(
                 f"{self._folder}: its file system refuses locks ({error.strerror}); "
                 "choose another --results-dir"
             ) from error
-        return True
 
-    def _no_folder(self, error: OSError) -> ResultError:
-        """Returns why there is no folder to lock, from the error of the last try."""
-        place = Path(error.filename or self._folder)
+    @staticmethod
+    def _in_the_way(place: Path) -> ResultError:
+        """Returns what is wrong with something that should be a folder and is none."""
         if place.is_symlink():
             why = f"is a link to {os.readlink(place)}, and there is no such folder"
             return ResultError(f"{place} {why}; bring it back, or remove the link")
-        if os.path.lexists(place) and not place.is_dir():
-            return ResultError(f"{place} is in the way of a folder; move it away")
-        return ResultError(
-            f"{place} cannot be made ({error.strerror}); choose another --results-dir"
-        )
+        return ResultError(f"{place} is in the way of a folder; move it away")
+
+    def _clear_up(self) -> None:
+        """Removes the lock file, and what killed processes were writing."""
+        for path in (self._checkpoint, self.path, self._arrays):
+            for left in path.parent.glob(f".{path.name}.*"):
+                left.unlink(missing_ok=True)
+        self._lock.unlink()
 
     @property
     def _lock(self) -> Path:
@@ -195,10 +198,9 @@ class RunFiles:
     def _checkpoint(self) -> Path:
         return self._folder / "state.npz"
 
-    @staticmethod
-    def _temporary(path: Path) -> Path:
-        """Returns where arrays are written first, by the process that holds the run."""
-        return path.with_name(f"{path.name}.new")
+    @property
+    def _arrays(self) -> Path:
+        return self.path.with_suffix(".npz")
 
     def discard(self) -> None:
         """Removes the result, its arrays and the checkpoint, if they are older than this object.
@@ -210,7 +212,7 @@ class RunFiles:
             self._checkpoint.unlink(missing_ok=True)
         if _stamp(self.path) == self._noted[self.path]:
             self.path.unlink(missing_ok=True)
-            self.path.with_suffix(".npz").unlink(missing_ok=True)
+            self._arrays.unlink(missing_ok=True)
 
     def save_checkpoint(
         self, position: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
@@ -222,7 +224,7 @@ class RunFiles:
             arrays: by name.
         """
         text = json.dumps({"label": self.label, "code": self._code, "position": position})
-        self._save(self._checkpoint, np.savez, {**arrays, "position": np.array(text)})
+        self._write(_write_arrays, self._checkpoint, {**arrays, "position": np.array(text)})
 
     def load_checkpoint(
         self, shapes: Mapping[str, tuple[int, ...]] | None = None
@@ -252,12 +254,22 @@ class RunFiles:
             raise ResultError(f"{self._checkpoint} does not hold the state of this run")
         return content["position"], arrays
 
-    def _save(
-        self, path: Path, save: Callable[..., None], arrays: Mapping[str, npt.NDArray[Any]]
-    ) -> None:
-        """Writes arrays whole or not at all."""
-        with results.replacing(path, self._temporary(path)) as file:
-            save(file, **arrays)
+    def _write(self, write: Callable[..., None], path: Path, content: Mapping[str, Any]) -> None:
+        """Writes a file, again if another process clears up meanwhile, which no lock has kept out.
+
+        Args:
+            write: of path and content, whole or not at all.
+            path: of the file.
+            content: of the file.
+        """
+        for _ in range(_TRIES):
+            try:
+                return write(path, content)
+            except FileNotFoundError as error:
+                last = error
+                with contextlib.suppress(FileExistsError):
+                    self._folder.mkdir()
+        raise last
 
     def finish(
         self, result: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]] | None = None
@@ -269,8 +281,8 @@ class RunFiles:
             arrays: by name; None or empty for none.
         """
         if arrays:
-            self._save(self.path.with_suffix(".npz"), np.savez_compressed, arrays)
-        results.write_json(self.path, {**self.label, **result})
+            self._write(_write_compressed, self._arrays, arrays)
+        self._write(results.write_json, self.path, {**self.label, **result})
         self._checkpoint.unlink(missing_ok=True)
 
 
