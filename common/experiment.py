@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import os
 import platform
 import sys
 import time
@@ -18,7 +17,6 @@ from typing import Any, Protocol
 from common import (
     consolidation,
     data,
-    metrics,
     options,
     report,
     results,
@@ -318,7 +316,7 @@ class Grid:
         import tensorflow as tf
 
         strength, seed, files = planned.strength, planned.seed, planned.files
-        progress = progresses.Progress(files, display)
+        progress = progresses.Progress(files, display, self._versions(device))
         arguments: dict[str, Any] = {"seed": seed, "progress": progress}
         if strength is not None:
             arguments["strength"] = strength
@@ -344,25 +342,33 @@ class Grid:
             result.update(
                 accuracy=progress.accuracy,
                 validation_accuracy=progress.validation_accuracy,
-                metrics=metrics_of(progress.accuracy, progress.trace),
+                metrics=results.metrics_of(progress.accuracy, progress.trace),
             )
         if progress.trace:
             result["trace"] = progress.trace
         result.update(progress.details)
         result["seconds"] = round(progress.seconds, 2)
-        result["versions"] = {
+        *before, result["versions"] = progress.versions
+        if before:
+            result["versions_before"] = before
+        now = datetime.datetime.now(datetime.UTC)
+        result["date"] = now.isoformat(timespec="seconds")
+        files.finish(result, progress.arrays)
+        return {**files.label, **result}
+
+    def _versions(self, device: str) -> dict[str, str]:
+        """Returns the versions that a result names."""
+        import tensorflow as tf
+
+        return {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
             "numpy": np.__version__,
             "platform": platform.platform(),
             "device": device,
-            "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or "all",
+            "threads": surroundings.threads(),
             "code": self._code,
         }
-        now = datetime.datetime.now(datetime.UTC)
-        result["date"] = now.isoformat(timespec="seconds")
-        files.finish(result, progress.arrays)
-        return {**files.label, **result}
 
     def _blame(
         self, planned: Planned, progress: progresses.Progress, error: consolidation.Diverged
@@ -375,17 +381,3 @@ class Grid:
                 lower += ", or use --update proximal"
         place = f"{planned.title}, {progress.place}"
         return f"{self._name}: diverged at {place}: {error}; {lower}"
-
-
-def metrics_of(
-    accuracy: list[list[float]], trace: list[dict[str, Any]] | None = None
-) -> dict[str, float | None]:
-    """Returns the metrics of a run: of a matrix, or of joint training's single row of T.
-
-    Args:
-        accuracy: rows of the matrix.
-        trace: of the run; None or empty for none.
-    """
-    if results.is_joint(accuracy):
-        return metrics.joint_summary(accuracy[0])
-    return metrics.summary(accuracy, trace or None)

@@ -6,15 +6,41 @@ It deals out the epochs of a phase, and knows where an interrupted run stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from common import run_files, screen
+from common import run_files, screen, validity
 from common.results import ResultError
 
 import numpy as np
 
 T = TypeVar("T")
+
+
+def _is_position(stored: Any, total_steps: int) -> bool:
+    """Whether JSON is a position in a run of so many steps, as `Progress` saves it."""
+    form = validity.record(
+        place=lambda place: (
+            isinstance(place, list)
+            and [*map(type, place)] == [int, int, str, int]
+            and min(place[0], place[1], place[3]) >= 0
+        ),
+        steps=validity.listed(validity.whole, 3, 3),
+        accuracy=validity.rows,
+        validation_accuracy=validity.rows,
+        trace=validity.trace,
+        details=validity.details,
+        seconds=validity.seconds,
+        versions=validity.listed(validity.record(validity.text), 1),
+    )
+    if not form(stored):
+        return False
+    rows, task, steps = len(stored["accuracy"]), stored["place"][0], stored["steps"]
+    return (
+        rows == len(stored["validation_accuracy"])
+        and rows - 1 <= task <= rows
+        and [0, *steps, total_steps] == sorted([0, *steps, total_steps])
+    )
 
 
 class Progress:
@@ -36,12 +62,23 @@ class Progress:
         learned: the tasks so far, the present one included.
         state: the variables of the run, lists by the names given to `start`. "network" has V and c
             of every head, then W1, b1, W2, b2; penalties have "omega" and "anchor".
+        versions: of TensorFlow and the like (`common.results`), one for each part of the run that
+            had others than the part before; the last ones are those of now.
     """
 
     def __init__(
-        self, files: run_files.RunFiles | None = None, display: screen.Display | None = None
+        self,
+        files: run_files.RunFiles | None = None,
+        display: screen.Display | None = None,
+        versions: Mapping[str, str] | None = None,
     ) -> None:
-        """Starts at the beginning; `start` may find a checkpoint."""
+        """Starts at the beginning; `start` may find a checkpoint.
+
+        Args:
+            files: of the run; None for no checkpoint.
+            display: the screen; None for none.
+            versions: of now; None for none.
+        """
         self.accuracy: list[list[float]] = []
         self.validation_accuracy: list[list[float]] = []
         self.trace: list[dict[str, Any]] = []
@@ -51,6 +88,7 @@ class Progress:
         self._files = files
         self._display = display
         self.state: dict[str, Sequence[Any]] = {}
+        self.versions = [dict(versions or {})]
         self._task = self._phase = self._epoch = 0
         self._phase_name = ""
         self._phase_length = self._phase_steps = self._task_steps = self._all_steps = 0
@@ -61,7 +99,7 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Computing time so far, with that of earlier parts of the run."""
+        """Seconds by the clock so far, with those of earlier parts of the run."""
         return self._seconds_before + time.monotonic() - self._began
 
     @property
@@ -97,7 +135,9 @@ class Progress:
         if self._files:
             try:
                 shapes = {name: tuple(v.shape) for name, v in self._variables()}
-                stored = self._files.load_checkpoint(shapes)
+                stored = self._files.load_checkpoint(
+                    shapes, lambda position: _is_position(position, total_steps)
+                )
             except ResultError as error:
                 self._say(f"{error}; starting this run from the beginning")
         if stored:
@@ -114,8 +154,26 @@ class Progress:
             self._seconds_before = position["seconds"]
             self._restored_task = self._restored_phase = True
             self._say(f"continuing after {self.place}")
+            self._continue_from(position["versions"])
         if self._display:
             self._display.begin(total_steps, self._all_steps)
+
+    def _continue_from(self, versions: list[dict[str, str]]) -> None:
+        """Takes the versions of the earlier parts, and says what is not as in the last of them."""
+        (now,), before = self.versions, versions[-1]
+        if before == now:
+            self.versions = versions
+            return
+        self.versions = [*versions, now]
+        changed = [
+            f"{name} {before.get(name)} (now {now.get(name)})"
+            for name in {**before, **now}
+            if before.get(name) != now.get(name)
+        ]
+        self._say(
+            f"made so far with {', '.join(changed)}: its numbers may not be those of a run without "
+            "interruption"
+        )
 
     def _variables(self) -> Iterator[tuple[str, Any]]:
         """Yields every variable of the state, with the name that it has in a checkpoint."""
@@ -183,6 +241,7 @@ class Progress:
                 "trace": self.trace,
                 "details": self.details,
                 "seconds": self.seconds,
+                "versions": self.versions,
             }
             arrays = {name: variable.numpy() for name, variable in self._variables()}
             self._files.save_checkpoint(position, {**arrays, **self.arrays})

@@ -383,8 +383,9 @@ def _made(done: Iterable[tables.Filled]) -> str:
         return "No table is complete.\n"
     versions: dict[str, set[str]] = {}
     for result in runs:
-        for name, version in result["versions"].items():
-            versions.setdefault(name, set()).add(version)
+        for part in (*result.get("versions_before", ()), result["versions"]):
+            for name, version in part.items():
+                versions.setdefault(name, set()).add(version)
 
     def all_of(name: str) -> str:
         return ", ".join(sorted(versions[name]))

@@ -176,7 +176,7 @@ def _drawings(
         add("sparsity", plots.sparsity, records=chosen[0]["sparsity"])
     if "trace" in chosen[0]:
         add("trace", plots.accuracy_trace, traces=[result["trace"] for result in chosen])
-    if "omega" in chosen[0]:
+    if all("omega" in result for result in chosen):
         omega = distribution.summed([result["omega"] for result in chosen])
         add("omega", plots.omega_histogram, histograms=omega)
     if best is not None and len(points) > 1:

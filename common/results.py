@@ -27,13 +27,19 @@ fields
                          bins a decade from 1e-20 to 1e5, what lies beyond in the outermost bins;
                          absent for methods without Ω, and if diverged
     path, importance     of cal_importance_distribution alone: accuracy and sparsity along the
-                         pruning path; statistics and histograms before and after it
+                         pruning path; statistics and histograms of EWC, MAS and ANPyC before and
+                         after it
     diverged             where and what to lower; absent if finished
-    seconds              computing time, all parts of an interrupted run together
-    versions             python, tensorflow, numpy, platform, device; threads of a kernel, or all;
-                         code: of the sources (`code_digest`). The last two are not in files from
-                         before they were stored
+    seconds              by the clock, all parts of an interrupted run together: with the time for
+                         which its process was stopped (Ctrl-Z), without that between two parts
+    versions             python, tensorflow, numpy, platform, device; threads of a kernel, or all
+                         of so many cores; code: of the sources (`code_digest`). The last two are
+                         not in files from before they were stored
+    versions_before      of earlier parts of an interrupted run that was continued with others, a
+                         list of versions; absent if all parts had the same
     date                 when it ended, UTC
+
+`common.validity` says whether a stored one can be right.
 """
 
 from __future__ import annotations
@@ -48,6 +54,8 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+from common import metrics
 
 Result = Mapping[str, Any]
 
@@ -78,6 +86,20 @@ def number(value: float) -> str:
 def is_joint(accuracy: Sequence[Sequence[float]]) -> bool:
     """Whether accuracies are the single row of a method that learns all tasks at once."""
     return len(accuracy) < len(accuracy[-1])
+
+
+def metrics_of(
+    accuracy: Sequence[Sequence[float]], trace: metrics.Trace | None = None
+) -> dict[str, float | None]:
+    """Returns the metrics of a run: of a matrix, or of joint training's single row of T.
+
+    Args:
+        accuracy: rows of the matrix.
+        trace: of the run; None or empty for none.
+    """
+    if is_joint(accuracy):
+        return metrics.joint_summary(accuracy[0])
+    return metrics.summary(accuracy, trace or None)
 
 
 def validation_accuracy(result: Result) -> float:

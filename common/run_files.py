@@ -14,15 +14,14 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
-from common import data, results
+from common import data, results, validity
 from common.results import ResultError
 
 import numpy as np
 import numpy.typing as npt
 
-_ALWAYS = ("status", "accuracy", "validation_accuracy", "metrics", "seconds", "versions")
 _TRIES = 10  # to write a file that others may be clearing up
 
 
@@ -43,6 +42,10 @@ def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 def _write_compressed(path: Path, arrays: Mapping[str, Any]) -> None:
     with results.replacing(path) as file:
         np.savez_compressed(file, **arrays)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 class RunFiles:
@@ -90,21 +93,22 @@ class RunFiles:
         """Returns the stored result, None if there is none; settings that it lacks are filled in.
 
         Raises:
-            ResultError: the file is damaged, or is not this run's.
+            ResultError: the file is damaged, is not this run's, or cannot be right.
         """
         try:
-            result = json.loads(self.path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            stored = json.loads(self.path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise self._unusable(f"cannot be read ({error})") from error
-        different = self._different(result)
+        different = self._different(stored)
         if different:
             raise self._unusable(f"is of another run ({', '.join(different)} differ)")
-        missing = [key for key in _ALWAYS if key not in result]
-        if missing:
-            raise self._unusable(f"is incomplete (no {', '.join(missing)})")
-        return {**result, **self.label}
+        result = {**stored, **self.label}
+        fault = validity.fault(result)
+        if fault:
+            raise self._unusable(fault)
+        return result
 
     def _different(self, stored: Any) -> list[str]:
         """Returns those keys of the label that something stored has otherwise, or not at all."""
@@ -227,12 +231,15 @@ class RunFiles:
         self._write(_write_arrays, self._checkpoint, {**arrays, "position": np.array(text)})
 
     def load_checkpoint(
-        self, shapes: Mapping[str, tuple[int, ...]] | None = None
+        self,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+        form: validity.Form | None = None,
     ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]] | None:
         """Returns what `save_checkpoint` stored, None if there is nothing.
 
         Args:
-            shapes: of arrays that have to be there; None for no such demand.
+            shapes: of arrays of floats that have to be there; None for no such demand.
+            form: of the position; None for any.
 
         Raises:
             ResultError: the checkpoint is damaged, is not this run's, or was made by other sources,
@@ -250,9 +257,11 @@ class RunFiles:
             raise ResultError(f"{self._checkpoint} is of another run")
         if content.get("code") != self._code:
             raise ResultError(f"{self._checkpoint} was made by other sources")
-        if any(n not in arrays or arrays[n].shape != s for n, s in (shapes or {}).items()):
+        held = {name: array.shape for name, array in arrays.items() if array.dtype.kind == "f"}
+        position: Any = content.get("position")
+        if not ((shapes or {}).items() <= held.items() and (form is None or form(position))):
             raise ResultError(f"{self._checkpoint} does not hold the state of this run")
-        return content["position"], arrays
+        return position, arrays
 
     def _write(self, write: Callable[..., None], path: Path, content: Mapping[str, Any]) -> None:
         """Writes a file, again if another process clears up meanwhile, which no lock has kept out.

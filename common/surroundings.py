@@ -139,13 +139,22 @@ def writable(folder: Path, flag: str) -> Path:
 
 def cores() -> int:
     """Returns how many cores this process may use, or its container if that has less."""
-    least = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        least = len(os.sched_getaffinity(0))
+    least = _cores_of_process()
     with contextlib.suppress(OSError, ValueError):  # no such file; no number: no limit
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         least = min(least, max(1, int(quota) // int(period)))
     return least
+
+
+def threads() -> str:
+    """Returns how many threads TensorFlow takes for a kernel: "1", or "all of 8" by default."""
+    return os.environ.get("TF_NUM_INTRAOP_THREADS") or f"all of {_cores_of_process()}"
+
+
+def _cores_of_process() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def memory() -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from common import commands, experiment, options, run_files, tables
+from common import commands, options, results, run_files, tables
 from common.tables import Filled, Row, Table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,9 +27,15 @@ VERSIONS = {
 }
 
 
+HISTOGRAM = {"zeros": 0.5, "decades": [1] * 125}
+MEASURE = {**HISTOGRAM, "unit": [1] * 1000, "kurtosis": 9.0, "skewness": -3.0, "highest": 2.5}
+MEASURES = {"EWC": MEASURE, "MAS": MEASURE, "ANPyC": MEASURE}
+STEP = {"accuracy": 0.9, "validation_accuracy": 1, "overall": 0.1}  # of a pruning path
+
+
 def matrix(acc: float, lost: float, tasks: int) -> list[list[float]]:
-    """Return R with the ACC `acc` and the F `lost`."""
-    rows = [[acc] * task + [acc + lost] for task in range(tasks)]
+    """Return R with the ACC `acc` and the F `lost`, or less where an accuracy would be above 1."""
+    rows = [[acc] * task + [min(1.0, acc + lost)] for task in range(tasks)]
     rows[-1][-1] = acc
     return rows
 
@@ -51,7 +57,7 @@ def result(
         "status": "finished",
         "accuracy": accuracy,
         "validation_accuracy": rows(acc if validation is None else validation),
-        "metrics": experiment.metrics_of(accuracy),
+        "metrics": results.metrics_of(accuracy),
         **usual,
     }
 
@@ -72,8 +78,15 @@ def keep(
     home = folder / command.script
     home.mkdir(parents=True, exist_ok=True)
     files = run_files.files_of(command.script, home, command.settings, strength, seed)
-    made = result(command.script, command.settings.tasks, acc, validation, lost)
-    files.finish({**made, **more})
+    settings = command.settings
+    made = {**result(command.script, settings.tasks, acc, validation, lost), **more}
+    if acc is not None and "trace" in made:
+        made["metrics"] = results.metrics_of(made["accuracy"], made["trace"])
+    if acc is not None and command.script == "cal_importance_distribution":
+        percents = range(0, settings.prune_percent + 1, settings.prune_step)
+        made["path"] = [{"percent": percent, **STEP} for percent in percents]
+        made["importance"] = {"before": MEASURES, "after": MEASURES}
+    files.finish(made)
     return files.path
 
 

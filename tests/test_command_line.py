@@ -387,7 +387,7 @@ def test_result_says_what_was_run(first_run: FirstRun, script: str) -> None:
     versions = {"python", "tensorflow", "numpy", "platform", "device", "threads", "code"}
     assert result["versions"].keys() == versions
     assert result["versions"]["device"] == "cpu"
-    assert result["versions"]["threads"] == os.environ.get("TF_NUM_INTRAOP_THREADS", "all")
+    assert result["versions"]["threads"] == surroundings.threads()
     assert result["seconds"] > 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", result["date"])
     # Not the default settings: a hash is in the name.
@@ -449,7 +449,7 @@ def test_finished_run_is_reported_and_with_fresh_repeated(
     first_run: FirstRun, script: str, call_script: Run, tmp_path: Path
 ) -> None:
     false = [[0.123] * len(row) for row in first_run.result["accuracy"]]
-    path = changed_copy(first_run, tmp_path, accuracy=false)
+    path = changed_copy(first_run, tmp_path, accuracy=false, metrics=results.metrics_of(false))
     before = path.read_bytes(), path.stat()
     ended = call_script(script, "--results-dir", tmp_path, "--seeds", "0", "1")
     assert_done(ended)
@@ -578,20 +578,63 @@ def test_ctrl_c_while_drawing_says_that_all_runs_are_done(
     assert ("--fresh" in ended.err) == ("--fresh" in flags)
 
 
+def changed(position: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Return a checkpoint's position with a change; value None: without the key."""
+    left = {name: part for name, part in position.items() if name != key}
+    return left if value is None else {**left, key: value}
+
+
+POSITION = ("place", "steps", "accuracy", "validation_accuracy", "trace", "details", "seconds")
+DAMAGE = [
+    *((key, None) for key in (*POSITION, "versions")),
+    ("place", [0, 0, 1]),
+    ("place", ["1", 0, "", 1]),
+    ("place", [1.0, 0, "", 1]),
+    ("place", [3, 0, "", 1]),  # and a row
+    ("place", [1, -1, "", 1]),
+    ("steps", [16, 16]),
+    ("steps", [16, 8, 48]),
+    ("steps", [16, 16, 10**6]),
+    ("accuracy", []),
+    ("accuracy", [[50.0]]),
+    ("validation_accuracy", [["0.5"]]),
+    ("trace", {}),
+    ("details", []),
+    ("details", {"sparsity": "much"}),
+    ("seconds", "long"),
+    ("versions", []),
+]
+
+
+@pytest.fixture(scope="module")
+def interrupted_run(call_script: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results folder of a run that has saved three checkpoints of four."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at_save(patch, wanted=4)
+        assert call_script("anpyc_wo_np", "--results-dir", folder).status == 130
+    return folder
+
+
+@pytest.mark.parametrize(("key", "value"), [("network.0", None), *DAMAGE])
 def test_unusable_checkpoint_is_told_in_one_line_and_the_run_starts_over(
+    key: str,
+    value: Any,
+    interrupted_run: Path,
     call_script: Run,
     first_runs: FirstRuns,
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    with monkeypatch.context() as patch:
-        stop_at_save(patch, wanted=3)
-        assert call_script("anpyc_wo_np", "--results-dir", tmp_path).status == 130
+    shutil.copytree(interrupted_run, tmp_path, dirs_exist_ok=True)
     path = checkpoint_below(tmp_path)
     with np.load(path) as file:
         arrays = dict(file)
-    name = next(name for name in arrays if name != "position")
-    arrays[name] = arrays[name][:-1]  # as of another version of the script
+    if key in arrays:
+        arrays[key] = arrays[key][:-1]  # as of another version of the script
+    else:
+        content = json.loads(str(arrays["position"]))
+        content["position"] = changed(content["position"], key, value)
+        arrays["position"] = np.array(json.dumps(content))
     np.savez(path, **arrays)
     ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
     assert_done(ended)
@@ -599,6 +642,50 @@ def test_unusable_checkpoint_is_told_in_one_line_and_the_run_starts_over(
     assert "from the beginning" in line
     assert "continuing" not in ended.out
     assert numbers(only(tmp_path)) == numbers(first_runs("anpyc_wo_np").result)
+
+
+def test_run_continued_in_other_surroundings_says_so_and_so_does_its_result(
+    interrupted_run: Path,
+    call_script: Run,
+    first_runs: FirstRuns,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(interrupted_run, tmp_path, dirs_exist_ok=True)
+    began = surroundings.threads()
+    with monkeypatch.context() as patch:
+        patch.setenv(
+            "TF_NUM_INTRAOP_THREADS", "7"
+        )  # of which TensorFlow, long begun, knows nothing
+        stop_at_save(patch, wanted=2)
+        ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--epochs", "2")
+    assert "continuing after" in ended.out
+    (line,) = [line for line in ended.out.splitlines() if "made so far with" in line]
+    assert f"threads {began} (now 7):" in line
+    result = only(tmp_path)
+    assert result["versions"]["threads"] == "7"
+    (before,) = result.pop("versions_before")
+    assert before == {**result["versions"], "threads": began}
+    assert numbers(result) == numbers(first_runs("anpyc_wo_np").result)
+    assert "done before" in call_script("anpyc_wo_np", "--results-dir", tmp_path).out
+
+
+def test_seconds_are_those_of_all_parts_without_the_time_between_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progresses, "time", types.SimpleNamespace(monotonic=lambda: now))
+    files = run_files.RunFiles(tmp_path, "a_run", {})
+    with files.hold():
+        for seconds in (10, 20):
+            progress = progresses.Progress(files)
+            progress.start(total_steps=2)
+            next(progress.tasks([None]))
+            next(progress.epochs(steps=2, epoch_steps=1))
+            now += 10
+            progress.epoch_done(0.0)
+            assert progress.seconds == seconds
+            now += 1000
 
 
 # Grids
@@ -652,6 +739,7 @@ def test_best_strength_is_that_of_the_validation_set_or_as_released_of_the_test_
             result = json.loads(path.read_text())
             result["accuracy"][-1] = [0.1 + 0.1 * result["lambda"]] * 2
             result["validation_accuracy"][-1] = [0.9 - 0.1 * result["lambda"]] * 2
+            result["metrics"] = results.metrics_of(result["accuracy"])
             path.write_text(json.dumps(result))
         ended = call_script("anpyc_wo_np", *flags, *defects)
         assert ended.out.count("done before") == 2

@@ -413,9 +413,10 @@ def test_importance_has_the_authors_values(empty: dict[str, Filled]) -> None:
 def test_figures_of_importance_are_of_the_runs_that_finished(tmp_path: Path) -> None:
     home = tmp_path / "importance" / "cal_importance_distribution"
     shutil.copytree(options.ROOT / "results" / "importance", home.parent)
+    nothing = dict.fromkeys(("accuracy", "validation_accuracy", "metrics"))
+    diverged = {"status": "diverged", "diverged": "at its end", "importance": {}, **nothing}
     for path in home.glob("seed3*.json"):
-        result = json.loads(path.read_text())
-        path.write_text(json.dumps({**result, "status": "diverged", "importance": {"before": {}}}))
+        path.write_text(json.dumps({**json.loads(path.read_text()), **diverged}))
 
     def found() -> Filled:
         return tables.fill(TABLES, ["importance"], commands.Store(tmp_path))["importance"]
@@ -423,7 +424,7 @@ def test_figures_of_importance_are_of_the_runs_that_finished(tmp_path: Path) -> 
     titles = {one.title for one in BY_NAME["importance"].drawings[0](found())}
     assert titles and all("9 seeds" in title for title in titles)
     for path in home.glob("*.json"):
-        path.write_text(json.dumps({**json.loads(path.read_text()), "status": "diverged"}))
+        path.write_text(json.dumps({**json.loads(path.read_text()), **diverged}))
     assert BY_NAME["importance"].drawings[0](found()) == []
 
 
@@ -539,7 +540,7 @@ def test_epochs_of_pruning_are_those_of_the_row_beside_it(
     flags = f"--tasks {tasks}" if own else f"{SMALL} --head multi --tasks {tasks}"
     schedule = pruning.pruning_schedule(tasks, 50, 0.8, 10)
     sparsity = [
-        {"task": task, "percent": percent}
+        {"task": task, "percent": percent, "overall": 0.1}
         for task, percents in enumerate(schedule)
         for percent in percents
     ]

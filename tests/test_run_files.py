@@ -7,6 +7,7 @@ import errno
 import fcntl
 import io
 import json
+import math
 import os
 import random
 import subprocess
@@ -17,9 +18,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from common import results, run_files
+from common import results
 from common.results import ResultError, write_json
 from common.run_files import RunFiles
+from tests import made_up
+from tests.made_up import HISTOGRAM, MEASURES
 
 import numpy as np
 import pytest
@@ -32,15 +35,7 @@ LABEL = {
     "lambda": 0.5,
     "seed": 3,
 }
-ROWS = [[0.5], [0.25, 1 / 3]]
-RESULT = {
-    "status": "finished",
-    "accuracy": ROWS,
-    "validation_accuracy": ROWS,
-    "metrics": {"ACC": 0.25},
-    "seconds": 1.5,
-    "versions": {},
-}
+RESULT = made_up.result("finetune", 2, 0.25)
 
 
 @pytest.fixture
@@ -102,7 +97,8 @@ def test_truncated_result_is_refused_at_every_length(files: RunFiles) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe\x00", b"[]", b"3", b"null", b'"text"', b"{}", b'{"schema": 1}']
+    "content",
+    [b"\xff\xfe\x00", b"[]", b"3", b"null", b'"text"', b"{}", b'{"schema": 1}', b"[" * 100_000],
 )
 def test_file_that_is_no_result_is_refused(files: RunFiles, content: bytes) -> None:
     files.path.write_bytes(content)
@@ -118,6 +114,127 @@ def test_incomplete_result_is_refused(files: RunFiles, missing: str) -> None:
     write_json(files.path, content)
     with refused(files.path, missing, "--fresh"):
         files.read()
+
+
+ROUND = {"task": 0, "percent": 10, "overall": 0.1, "W1": 0.1}
+READING = {"task": 0, "phase": 0, "epoch": 1, "step": 16, "accuracy": [0.5]}
+READINGS = [READING, {**READING, "task": 1, "accuracy": [0.125, 0.5]}]
+DIVERGED = made_up.result("finetune", 2, None)
+METRICS = RESULT["metrics"]
+TRACED = {"trace": READINGS, "metrics": results.metrics_of(RESULT["accuracy"], READINGS)}
+OWN_FIELDS = {"omega": {"all": HISTOGRAM}, "sparsity": [ROUND, {**ROUND, "percent": 20}]}
+STUDY = {
+    **made_up.result("cal_importance_distribution", 1, 0.9),
+    "path": [{"percent": percent, **made_up.STEP} for percent in (0, 20)],
+    "importance": {"before": MEASURES, "after": MEASURES},
+}
+LABEL_OF_STUDY = {
+    **LABEL,
+    "script": "cal_importance_distribution",
+    "settings": {"prune_percent": 30, "prune_step": 20},
+}
+TRACED_LABEL = {**LABEL, "settings": {**LABEL["settings"], "evaluate_every": 1}}  # type: ignore[dict-item]
+
+
+def read_back(folder: Path, label: Mapping[str, Any], result: Mapping[str, Any]) -> Any:
+    """Store a result as it is, and return what is read of it."""
+    files = RunFiles(folder, "a_run", label)
+    files.path.write_text(json.dumps({**files.label, **result}))
+    return files.read()
+
+
+@pytest.mark.parametrize(
+    ("label", "result"),
+    [
+        (LABEL, {**RESULT, **OWN_FIELDS}),
+        (LABEL, {**RESULT, "versions_before": [made_up.VERSIONS], "seconds": 3}),
+        (LABEL, {**RESULT, "metrics": {**METRICS, "ACC": METRICS["ACC"] + 1e-15}}),
+        (LABEL, made_up.result("joint", 2, 0.25)),
+        (TRACED_LABEL, {**RESULT, **TRACED}),
+        (LABEL_OF_STUDY, STUDY),
+        (LABEL, {**DIVERGED, "sparsity": [ROUND]}),
+        (LABEL_OF_STUDY, {**DIVERGED, "path": [], "importance": {}}),
+    ],
+)
+def test_result_that_is_right_is_read(
+    tmp_path: Path, label: Mapping[str, Any], result: Mapping[str, Any]
+) -> None:
+    found = read_back(tmp_path, label, result)
+    assert {key: found[key] for key in result} == result
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"status": "ok"}, "status"),
+        ({"status": None}, "status"),
+        ({"status": "diverged"}, "accuracy"),
+        ({"accuracy": None}, "accuracy"),
+        ({"accuracy": [0.5, 0.5]}, "accuracy"),
+        ({"accuracy": [[0.35]]}, "accuracy"),
+        ({"accuracy": [[0.35], [0.25]]}, "accuracy"),
+        ({"accuracy": [[35.0], [25.0, 25.0]]}, "accuracy"),
+        ({"accuracy": [[0.35], [0.25, -0.25]]}, "accuracy"),
+        ({"accuracy": [[0.35], [0.25, "0.25"]]}, "accuracy"),
+        ({"accuracy": [[0.35], [0.25, True]]}, "accuracy"),
+        ({"accuracy": [[0.35], [0.25, math.nan]]}, "NaN"),
+        ({"validation_accuracy": None}, "validation_accuracy"),
+        ({"validation_accuracy": [[0.35], [0.25, 0.25], [0.2, 0.2, 0.2]]}, "validation_accuracy"),
+        ({"metrics": None}, "metrics"),
+        ({"metrics": {}}, "metrics"),
+        ({"metrics": {**METRICS, "ACC": math.nan}}, "NaN"),
+        ({"metrics": {**METRICS, "ACC": math.inf}}, "Infinity"),
+        ({"metrics": {**METRICS, "ACC": 0.99}}, "ACC"),
+        ({"metrics": {**METRICS, "F": None}}, "F"),
+        ({"metrics": {**METRICS, "LA": [0.5]}}, "LA"),
+        ({"seconds": -1}, "seconds"),
+        ({"seconds": "1"}, "seconds"),
+        ({"seconds": 10**400}, "seconds"),
+        ({"versions": []}, "versions"),
+        ({"versions": {}}, "versions"),
+        ({"versions": {**made_up.VERSIONS, "threads": 1}}, "versions"),
+        ({"versions_before": made_up.VERSIONS}, "versions_before"),
+        ({"date": "yesterday"}, "date"),
+        ({"date": 20251125}, "date"),
+        ({"trace": READINGS}, "metrics"),  # without those of the readings
+        ({"trace": []}, "trace"),
+        ({"omega": HISTOGRAM}, "omega"),
+        ({"omega": {"all": {**HISTOGRAM, "decades": [1] * 124}}}, "omega"),
+        ({"omega": {"all": {**HISTOGRAM, "decades": [0.5] * 125}}}, "omega"),
+        ({"sparsity": []}, "sparsity"),
+        ({"sparsity": [{**ROUND, "overall": 10}]}, "sparsity"),
+        ({"sparsity": [{**ROUND, "W2": 0.2}, ROUND]}, "sparsity"),
+    ],
+)
+def test_result_that_cannot_be_right_is_refused(
+    tmp_path: Path, changes: dict[str, Any], named: str
+) -> None:
+    with refused(tmp_path / "a_run.json", named, "--fresh"):
+        read_back(tmp_path, LABEL, {**RESULT, **changes})
+
+
+@pytest.mark.parametrize(
+    ("label", "result", "named"),
+    [
+        (LABEL, {**DIVERGED, "accuracy": RESULT["accuracy"]}, "accuracy"),
+        (LABEL, {**DIVERGED, "metrics": METRICS}, "metrics"),
+        (LABEL, {**DIVERGED, "diverged": None}, "diverged"),
+        (LABEL, {key: DIVERGED[key] for key in DIVERGED if key != "diverged"}, "diverged"),
+        (TRACED_LABEL, RESULT, "trace"),
+        (TRACED_LABEL, {**RESULT, **TRACED, "trace": READINGS[:1]}, "min_ACC"),
+        (TRACED_LABEL, {**RESULT, **TRACED, "trace": [{**READING, "task": 1}]}, "trace"),
+        (TRACED_LABEL, {**RESULT, **TRACED, "metrics": METRICS}, "metrics"),
+        (LABEL_OF_STUDY, made_up.result("cal_importance_distribution", 1, 0.9), "path"),
+        (LABEL_OF_STUDY, {**STUDY, "path": STUDY["path"][:1]}, "path"),
+        (LABEL_OF_STUDY, {**STUDY, "importance": {"before": MEASURES}}, "importance"),
+        (LABEL_OF_STUDY, {**STUDY, "importance": {"before": {}, "after": {}}}, "importance"),
+    ],
+)
+def test_result_whose_parts_do_not_fit_is_refused(
+    tmp_path: Path, label: Mapping[str, Any], result: Mapping[str, Any], named: str
+) -> None:
+    with refused(tmp_path / "a_run.json", named, "--fresh"):
+        read_back(tmp_path, label, result)
 
 
 def test_arrays_are_stored_beside_the_result_whole_or_not_at_all(

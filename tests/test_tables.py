@@ -311,7 +311,9 @@ def test_row_takes_the_λ_that_another_chose(tmp_path: Path, follows: tuple[Tabl
     assert (found.strengths, found.waits, found.grid, found.tuning) == ((3,), False, (), ())
     # But none of the other row's own.
     assert missing(second) == [("second", 3, (0, 1)), ("second", None, (0, 1))]
-    keep_all(tmp_path / "second", f"{EWC} --evaluate-every 1", (0.8, 0.9), strength=3.0)
+    trace = [{"task": 0, "phase": 0, "epoch": 1, "step": 9, "accuracy": [0.5]}]
+    often = f"{EWC} --evaluate-every 1"
+    keep_all(tmp_path / "second", often, (0.8, 0.9), strength=3.0, trace=trace)
     (found, _) = filled(tmp_path, *follows, name="second").rows
     assert found.values(ACC) == pytest.approx({0: 0.8, 1: 0.9})
 
@@ -542,7 +544,7 @@ def test_difference_of_one_pair_has_no_error(tmp_path: Path) -> None:
 
 
 def test_difference_is_of_the_column_that_is_asked_for(tmp_path: Path) -> None:
-    keep_all(tmp_path / "small", "finetune.py", (0.8, 0.8), lost=0.3)
+    keep_all(tmp_path / "small", "finetune.py", (0.6, 0.6), lost=0.3)
     keep_all(tmp_path / "small", "sgd_freeze.py", (0.9, 0.9), lost=0.1)
     rows = filled(tmp_path, table(row("", "finetune.py"), row("other", "sgd_freeze.py"))).rows
     assert tables.difference(*rows, metric("F")).mean == pytest.approx(0.2)
@@ -604,12 +606,12 @@ def test_verdict_needs_both_deviations() -> None:
 
 def test_epochs_are_counted_over_tasks_and_rounds(tmp_path: Path) -> None:
     pruned = "anpyc_wi_np.py --retrain-epochs 3"
-    sparsity = [{"task": 0, "percent": 10 * number} for number in range(1, 5)]
+    sparsity = [{"task": 0, "percent": 10 * number, "overall": 0.1} for number in range(1, 5)]
     keep(tmp_path / "small", pruned, 0, None, 3.0, sparsity=sparsity[:2])  # stopped on the way
     keep(tmp_path / "small", pruned, 1, 0.9, 3.0, sparsity=sparsity)
     keep(tmp_path / "small", "anpyc_wi_np.py --prune-percent 0", 0, 0.9, 3.0)
-    study = "cal_importance_distribution.py --retrain-epochs 3"
-    keep(tmp_path / "small", study, 0, 0.9, path=[{"percent": 0}, {"percent": 5}])
+    study = "cal_importance_distribution.py --retrain-epochs 3 --prune-percent 5"
+    keep(tmp_path / "small", study, 0, 0.9)
     rows = filled(
         tmp_path,
         table(
