@@ -49,12 +49,12 @@ def run(
     """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
     progress = progress or progresses.Progress()
     net = network.for_tasks(settings, tasks, seed)
-    trainer = training.Trainer(net, settings, progress, seed, noisy=settings.released("D1"))
+    noisy, decay_anew = settings.released("D1"), settings.released("D9")
+    trainer = training.Trainer(net, settings, progress, seed, noisy=noisy, decay_anew=decay_anew)
     steps = training.budget(settings, tasks)  # of each task
     progress.start(sum(steps), network=net.variables)
     for task in progress.tasks(tasks):
-        # The release counts the steps anew in every epoch (D9): the rate never decays.
-        trainer.train(task, steps[task.number], lr_decay=1.0 if settings.released("D9") else None)
+        trainer.train(task, steps[task.number])
         progress.record(*trainer.evaluate(progress.learned))
     return progress.matrix()
 

@@ -167,7 +167,7 @@ DEFECTS = {
     "D6": "absolute value of the gradient of a batch's sum, not of each image",
     "D7": "softmax is applied twice",
     "D8": "the first task's path starts at 0, and negative importance is not clipped",
-    "D9": "the learning rate never decays",
+    "D9": "the learning rate starts anew in every epoch",
     "D10": "the learning rate decays by 0.99 while task 0 is first learned",
     "D11": "the teacher has dropout, and 1e-5 is added to the student's probabilities",
     "D12": "λ is chosen from a grid by test accuracy",

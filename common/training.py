@@ -318,6 +318,7 @@ class Trainer:
         loss: Loss = cross_entropy,
         auxiliary: Auxiliary | None = None,
         noisy: bool = False,
+        decay_anew: bool = False,
     ) -> None:
         """Settles what stays the same for the whole run.
 
@@ -332,6 +333,7 @@ class Trainer:
                 that with respect to h2 [B, H2]. Compiled once per function, so not a lambda.
             noisy: dropout stays on when accuracy is measured, a fresh draw for every image, unit
                 and measurement (D1).
+            decay_anew: the learning rate starts anew in every epoch of a phase (D9).
         """
         self.network = network
         self._settings = settings
@@ -340,6 +342,7 @@ class Trainer:
         self._loss = loss
         self._auxiliary = auxiliary
         self._noisy = noisy
+        self._decay_anew = decay_anew
         self._evaluate_every: int | None = getattr(settings, "evaluate_every", None)
 
     def train(
@@ -457,6 +460,8 @@ class Trainer:
             total = 0.0
             for first in range(start, start + epoch, size):
                 seed = networks.stateless_seed(self._seed, task.number, first, networks.DROPOUT)
+                counted = first - start if self._decay_anew else first
+                rates = learning_rates(counted, size, settings.learning_rate, decay, period)
                 loss, finite = chunk(
                     tf.constant(min(size, start + epoch - first)),
                     tf.constant(first),
@@ -464,7 +469,7 @@ class Trainer:
                         batches(self._seed, task.number, examples, batch, first, size, mixed)
                     ),
                     dropout.draw(seed, size, batch, hidden),
-                    tf.constant(learning_rates(first, size, settings.learning_rate, decay, period)),
+                    tf.constant(rates),
                 )
                 if not bool(finite):
                     raise consolidations.Diverged("the loss or a parameter is not finite")

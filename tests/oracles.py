@@ -314,8 +314,9 @@ class Training:
         settings: training.Settings,
         factors: Sequence[Sequence[Factors]] | None = None,
         delta_h2: Callable[[int, int, np.ndarray], np.ndarray] | None = None,
+        first: int = 0,
     ) -> None:
-        """Takes the first steps of a task.
+        """Takes steps of a task, with the learning rates of its first ones.
 
         Args:
             task: what to learn.
@@ -323,9 +324,10 @@ class Training:
             settings: batch size, learning rate and its decay.
             factors: of dropout, for each step and image of the batch.
             delta_h2: a further derivative with respect to h2: (step, image, h2) -> [H2].
+            first: where they begin in the task's stream.
         """
         pixels, labels = pixels_of(task), task.train.labels.numpy()
-        order = training.batches(SEED, task.number, len(pixels), settings.batch_size, 0, steps)
+        order = training.batches(SEED, task.number, len(pixels), settings.batch_size, first, steps)
         for step, rows in enumerate(order):
             batch = [(pixels[row], labels[row]) for row in rows]
             rate = rate_of(step, settings, len(pixels))

@@ -480,9 +480,21 @@ def test_dropout_in_evaluation_changes_accuracies_and_nothing_else(name: str) ->
     assert plain.progress.validation_accuracy != noisy.progress.validation_accuracy
 
 
-def test_learning_rate_never_decays_where_its_step_is_reset_every_epoch() -> None:
+def test_learning_rate_as_released_starts_anew_in_every_epoch(monkeypatch) -> None:
+    # A period is 0.7 of an epoch, which takes three calls; the last epoch is one of 7 steps.
+    monkeypatch.setattr(training, "_CHUNK", 8)
+    changes = {"epochs": None, "steps": EPOCH + 7, "dropout": 0.0}
+    ended = run("sgd_single_head", as_released=("D9",), **changes)
+    slow = oracles.Training(float64(initial(1).parameters(0)))
+    for task in TASKS:
+        for first, steps in ((0, EPOCH), (EPOCH, 7)):
+            slow.train(task, steps, settings_of("sgd_single_head", **changes), first=first)
+    assert_close(ended.net.parameters(0), slow.theta, rtol=5e-3)
+
+
+def test_learning_rate_as_released_never_decays_with_a_period_of_an_epoch() -> None:
     decaying, constant, released = (
-        run("sgd_single_head", lr_decay=decay, as_released=defects)
+        run("sgd_single_head", lr_decay=decay, lr_decay_epochs=1, as_released=defects)
         for decay, defects in ((0.7, ()), (1.0, ()), (0.7, ("D9",)))
     )
     assert same_bits(released.net.variables, constant.net.variables)
