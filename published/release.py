@@ -214,9 +214,9 @@ RELEASE_PRUNING = Table(
     note="""
         On the short protocol all measures lean the same way: ours prunes more than the release,
         and ends lower. Of W1 after the last round the difference is more than
-        the noise; we have not found its reason. At full length there is no such difference, as
-        far as we know the release's values; seeds that diverge after task 0 are left out of its
-        columns there, the release's and ours.
+        the noise, but chance, as [more runs](../docs/release.md#agreement) show. At full length
+        there is no such difference, as far as we know the release's values; seeds that diverge
+        after task 0 are left out of its columns there, the release's and ours.
     """,
 )
 
