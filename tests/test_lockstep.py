@@ -16,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-import tensorflow as tf
-
 from common import data, network
 from common import progress as progresses
 from tests import conftest
+
+import numpy as np
+import pytest
+import tensorflow as tf
 
 FILES = sorted((conftest.ROOT / "tests" / "lockstep").glob("*.npz"))
 
