@@ -41,9 +41,17 @@ def matrix(acc: float, lost: float, tasks: int) -> list[list[float]]:
 
 
 def result(
-    script: str, tasks: int, acc: float | None, validation: float | None = None, lost: float = 0.1
+    script: str,
+    tasks: int,
+    acc: float | None,
+    validation: float | None = None,
+    lost: float = 0.1,
+    traced: bool = False,
 ) -> dict[str, Any]:
-    """Return a result without its label; validation None: as acc, acc None: diverged."""
+    """Return a result without its label; validation None: as acc, acc None: diverged.
+
+    With a trace: of one reading a task.
+    """
     usual = {"seconds": 36.0, "versions": VERSIONS, "date": "2025-11-25T21:00:00+00:00"}
     nothing = dict.fromkeys(("accuracy", "validation_accuracy", "metrics"))
     if acc is None:
@@ -53,13 +61,24 @@ def result(
         return [[acc] * tasks] if script == "joint" else matrix(acc, lost, tasks)
 
     accuracy = rows(acc)
+    trace = [
+        {"task": task, "phase": 0, "epoch": 1, "step": task + 1, "accuracy": row}
+        for task, row in enumerate(accuracy if traced else [])
+    ]
     return {
         "status": "finished",
         "accuracy": accuracy,
         "validation_accuracy": rows(acc if validation is None else validation),
-        "metrics": results.metrics_of(accuracy),
+        "metrics": results.metrics_of(accuracy, trace),
+        **({"trace": trace} if traced else {}),
         **usual,
     }
+
+
+def made_from(script: str, settings: Any, *accuracies: Any) -> dict[str, Any]:
+    """Return a result as the settings of its script ask for one; `accuracies` as for `result`."""
+    traced = getattr(settings, "evaluate_every", None) is not None
+    return result(script, settings.tasks, *accuracies, traced=traced)
 
 
 def keep(
@@ -79,7 +98,7 @@ def keep(
     home.mkdir(parents=True, exist_ok=True)
     files = run_files.files_of(command.script, home, command.settings, strength, seed)
     settings = command.settings
-    made = {**result(command.script, settings.tasks, acc, validation, lost), **more}
+    made = {**made_from(command.script, settings, acc, validation, lost), **more}
     if acc is not None and "trace" in made:
         made["metrics"] = results.metrics_of(made["accuracy"], made["trace"])
     if acc is not None and command.script == "cal_importance_distribution":
@@ -181,7 +200,7 @@ def stand_in(file: str) -> None:
         for seed in settings.seeds if order not in ("nothing", "lose") else ():
             acc = None if order == "diverge" else 0.9 - 0.001 * (strength or 0)
             files = _files(script, settings, strength, seed)
-            files.finish(result(script, settings.tasks, acc))
+            files.finish(made_from(script, settings, acc))
     _tell(folder, f"end,{what}")
     sys.exit(3 if order in ("diverge", "lose") else 0)
 

@@ -1063,8 +1063,9 @@ def test_finished_runs_are_shown_where_nothing_can_be_written(
     for module, name in (tempfile, "TemporaryFile"), (os, "replace"), (os, "mkdir"):
         monkeypatch.setattr(module, name, refuse)
     logs = ["--tensorboard", tmp_path / "logs"]
-    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--no-figures", *logs)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, *logs)
     assert_done(ended)
+    assert ".tasks.png could not be drawn: Read-only file system\n" in ended.out
     assert re.search("^│ 3 +│ +0 │", ended.out, flags=re.MULTILINE)
     ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--seeds", "0", "1")
     ended.assert_refused("Read-only file system", "--results-dir")
@@ -1456,16 +1457,17 @@ def test_ctrl_c_within_tensorflow_raises_only_in_our_code(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ctrl_c_while_modules_are_loaded_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["finetune", "reproduce_tables"])
+def test_ctrl_c_while_modules_are_loaded_is_one_line(name: str, tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
     ended = subprocess.run(
-        [sys.executable, ROOT / "reproduce_tables.py", "--list"],
+        [sys.executable, ROOT / f"{name}.py"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
     )
     assert ended.returncode == 130
-    assert ended.stderr == "\nreproduce_tables: interrupted\n"
+    assert ended.stderr == f"\n{name}: interrupted\n"
 
 
 @pytest.mark.slow

@@ -59,7 +59,9 @@ def programs() -> Iterator[list[tuple[str, Any, Any]]]:
         for script in SCRIPTS:
             module = importlib.import_module(script)
             for changes in ({}, runs.all_defects(script), *VARIANTS.get(script, [])):
-                module.run(runs.settings_of(script, **changes), runs.TASKS[:2])
+                settings = runs.settings_of(script, **changes)
+                given = {"strength": 0.1} if hasattr(settings, "strength") else {}
+                module.run(settings, runs.TASKS[:2], **given)
     clear_compiled()
     yield list(seen.values())
 
