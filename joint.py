@@ -1,8 +1,8 @@
-"""Joint training: all tasks at once. The upper bound.
+"""Joint training: all tasks at once. The reference that forgets nothing.
 
 Every batch mixes images of all tasks. As released one output of 10·T classes tells task and class
-apart. With --head multi every task has ten outputs of its own, the bound of the methods with many
-heads; with --head shared all tasks have the same ten, the bound of the methods with one.
+apart. With --head multi every task has ten outputs of its own, as the methods with many
+heads; with --head shared all tasks have the same ten, as the methods with one head.
 
     python joint.py
 

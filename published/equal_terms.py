@@ -91,10 +91,24 @@ def of_strength(strength: float) -> Column:
     return Column(f"λ {results.number(strength)}", ACC.value, strength=strength)
 
 
-def gap(result: results.Result, _: str) -> float:
-    """Returns how far min-ACC lies below the final accuracy of the same tasks, all but the last."""
-    *earlier, _last = result["accuracy"][-1]
-    return float(sum(earlier) / len(earlier) - result["metrics"]["min_ACC"])
+def changes(result: results.Result) -> tuple[float, float]:
+    """Returns how the accuracy on earlier tasks changes while a task is learned.
+
+    Args:
+        result: with a reading after every epoch.
+
+    Returns:
+        The change in the task's first epoch, and from there to its end: of the mean accuracy on the
+        earlier tasks, mean over all tasks but the first.
+    """
+    trace, early, late = result["trace"], [], []
+    for task in range(1, trace[-1]["task"] + 1):
+        before = [one for one in trace if one["task"] == task - 1][-1]
+        first, *_, last = [one for one in trace if one["task"] == task]
+        start, soon, end = (sum(one["accuracy"][:task]) / task for one in (before, first, last))
+        early.append(soon - start)
+        late.append(end - soon)
+    return sum(early) / len(early), sum(late) / len(late)
 
 
 def stability_rows() -> tuple[Row, ...]:
@@ -121,26 +135,43 @@ EQUAL_SMALL = Table(
     title="Equal terms, small network",
     shows="Ten tasks, 64-32 units, ten epochs a task, no dropout. All methods with the same "
     "network, heads and training, where forgetting is large.",
-    rows=multi_head(SMALL, 15) + single_head(SMALL, 15),
+    rows=multi_head(SMALL, 15)
+    + rows_of(
+        MULTI,
+        f"{SMALL} --head multi",
+        {
+            "anpyc_wo_np, sum": f"{WITHOUT} --merge sum",
+            "anpyc_wo_np, sum, 15 epochs": f"{WITHOUT} --merge sum --epochs 15",
+        },
+    )
+    + single_head(SMALL, 15),
     seeds=TEN,
     tuning=TUNING,
     reference="anpyc_wo_np",
     drawings=SEQUENCE,
     note="""
-        MAS, SI and online EWC end highest, multi-head and single-head, and level with each other;
-        no λ lies at the end of its grid. ANPyC does not win. Without pruning it forgets,
+        ANPyC does not win: MAS, SI and online EWC end highest, multi-head and single-head, and
+        level with each other. No λ lies at the end of its grid. Without pruning ANPyC forgets,
         multi-head, as little as they do, but at the λ that is best for it it learns the new tasks
-        less well (LA). With pruning it ends {Multi-head: anpyc_wi_np: difference} points above
-        `anpyc_wo_np` multi-head and {Single-head: anpyc_wi_np: difference} single-head (± the
-        standard error), neither beyond the noise; the table `ablation` tells how much of such a
-        gain is pruning. EWC with an anchor for each task is level with ANPyC without pruning
-        where the task is given, and falls behind with a single head: it holds the first tasks best
-        of all penalties, and loses the later ones (figure of the final accuracies). Online EWC,
-        with one anchor, does not (table `fisher`). No method comes near joint training.
+        less well (LA).
 
-        LwF ends {Multi-head: lwf less Multi-head: finetune} points from fine-tuning, at the best
-        λ of its grid: it forgets more, and learns new tasks less well. Presumably what the teacher
-        answers on images with other permutations says little about the old tasks.
+        `anpyc_wi_np` sums the importances of the tasks, `anpyc_wo_np` takes their maximum, so their
+        difference, {Multi-head: anpyc_wi_np: difference} multi-head and {Single-head: anpyc_wi_np:
+        difference} single-head (± the standard error), is not that of pruning alone. Multi-head,
+        against the sum with as many epochs it is {Multi-head: anpyc_wi_np less Multi-head:
+        anpyc_wo_np, sum, 15 epochs}; see the table `ablation`. EWC with an anchor for each task is
+        level with ANPyC without pruning where that takes the maximum, and below it where it sums:
+        {Multi-head: ewc less Multi-head: anpyc_wo_np, sum}. With a single head it falls behind: it
+        holds the first tasks best of all penalties, and loses the later ones (figure of the final
+        accuracies). Online EWC, with one anchor, does not (table `fisher`). No method comes near
+        joint training.
+
+        LwF ends {Multi-head: lwf less Multi-head: finetune} points from fine-tuning at the λ that
+        was chosen. Its validation accuracy has two maxima over λ: one at the chosen λ, and
+        fine-tuning, which it becomes for λ towards 0, below the grid. Widening from the first of
+        them cannot see the second. So the row shows what this grid gives, not what LwF can. At this
+        λ it is ahead of fine-tuning up to task 4, then it falls behind (figure of the curves): its
+        terms are summed over the old tasks, so they weigh more and more.
     """,
 )
 
@@ -158,6 +189,7 @@ ABLATION = Table(
             "no pruning, sum": f"{WITHOUT} --merge sum",
             "no pruning, max": WITHOUT,
             "no pruning, sum, 15 epochs": f"{WITHOUT} --merge sum --epochs 15",
+            "no pruning, max, 15 epochs": f"{WITHOUT} --epochs 15",
             "20 %, sum": f"{WITH} --prune-percent 20",
             "50 %, sum": WITH,
             "80 %, sum": f"{WITH} --prune-percent 80",
@@ -207,33 +239,33 @@ ABLATION = Table(
     tuning=TUNING,
     drawings=(drawings.means, drawings.differences),
     note="""
-        We see no gain from pruning beyond the epochs that it costs, but for perhaps a little on the
-        large network. On ten tasks of the small network 20 % is {Equal terms: 20 %, sum:
-        difference} and 50 % {Equal terms: 50 %, sum: difference} points from no pruning, and no
-        pruning with as many epochs as 50 % takes is at {Equal terms: no pruning, sum, 15 epochs:
+        We see no gain from pruning beyond the epochs that it costs; the merge matters more. On ten
+        tasks of the small network 20 % is {Equal terms: 20 %, sum: difference} and 50 % {Equal
+        terms: 50 %, sum: difference} points from no pruning (± the standard error), and no pruning
+        with as many epochs as 50 % takes is at {Equal terms: no pruning, sum, 15 epochs:
         difference}. The comparison that counts, 50 % less that, is {Equal terms: 50 %, sum less
-        Equal terms: no pruning, sum, 15 epochs}: a gain of twice the standard error could hide in
-        it, not a larger one. 80 % costs accuracy. The merge does not matter beyond the noise:
-        without pruning the maximum ends {Equal terms: no pruning, max: difference} points from the
-        sum. With the explicit step a smaller λ has to do, since larger ones diverge, and it ends
-        lower.
+        Equal terms: no pruning, sum, 15 epochs}; the 95 % interval reaches 2.26 standard errors (t
+        with 9 degrees of freedom) to either side. 80 % costs accuracy. The sum is {Equal terms: no
+        pruning, sum, 15 epochs less Equal terms: no pruning, max, 15 epochs} above the maximum with
+        15 epochs a task, with every seed; with ten the maximum ends {Equal terms: no pruning, max:
+        difference} from the sum. With the explicit step a smaller λ has to do, since larger ones
+        diverge, and it ends lower.
 
         Over fifty tasks with a single head the merge matters: without pruning the maximum ends
         {Fifty tasks, single-head: no pruning, max: difference} points from the sum, which is most
-        of what `anpyc_wi_np` gains over `anpyc_wo_np` in the table `long`. Pruning shows no
-        effect: 50 % less no pruning with as many epochs is {Fifty tasks, single-head: 50 %, sum
-        less Fifty tasks, single-head: no pruning, sum, 11 epochs}.
+        of what `anpyc_wi_np` gains over `anpyc_wo_np` in the table `long`. Pruning shows no effect:
+        50 % less no pruning with as many epochs is {Fifty tasks, single-head: 50 %, sum less Fifty
+        tasks, single-head: no pruning, sum, 11 epochs}.
 
         On the large network no pruning with as many epochs is {Large network: no pruning, sum, 15
-        epochs: difference} points from 50 %. Perhaps some of that is when the epochs come: pruning
-        spends most of its own on the first tasks. As many, still more of them there, but next to no
-        pruning (8 % in steps of 1 %), are at {Large network: 8 % in steps of 1 %, sum: difference},
-        and {Large network: 8 % in steps of 1 %, sum less Large network: no pruning, sum, 15 epochs}
-        from no pruning. The first of these is small, and λ was chosen by one seed, but it has the
-        same sign with every seed: here pruning may help a little.
+        epochs: difference} points from 50 %. That is small, and need not be pruning: the rows have
+        different λ, which one seed has chosen, and pruning spends most of its own epochs on the
+        first tasks. As many, still more of them there, but next to no pruning (8 % in steps of 1
+        %), are at {Large network: 8 % in steps of 1 %, sum: difference}, and {Large network: 8 % in
+        steps of 1 %, sum less Large network: no pruning, sum, 15 epochs} from no pruning.
 
-        With the settings of `anpyc_wi_np.py` no pruning is not worse either, with fewer epochs
-        and with as many. All this is of a pruned share that falls from task to task, as [the
+        With the settings of `anpyc_wi_np.py` no pruning is not worse either, with fewer epochs and
+        with as many. All this is of a pruned share that falls from task to task, as [the
         method](../docs/method.md#pruning) has it: 50 % after task 0, under 1 % from task 4 on.
     """,
 )
@@ -263,16 +295,15 @@ FISHER = Table(
     epochs=False,
     drawings=(drawings.means, drawings.final_accuracies, drawings.strengths),
     note="""
-        Sampled labels or the expectation over all of them: no difference. The labels of the
-        data give another scale of Ω and no better result. A few images are enough: the first
-        of each batch, 55 a task, end {first of a batch: difference} points higher than all
-        (± the standard error), at a larger λ. What matters is the anchor: the newest weights
-        alone, as in online EWC, as in MAS, SI and ANPyC, are worth {online, γ 1: difference}
-        points against one anchor a task. With those the later tasks end lower (figure of the
-        final accuracies), as if they were pulled back to the early ones. With a single head the
-        newest weights are worth still more (tables `equal-small`, `long`); multi-head over fifty
-        tasks we see no gain (`long`). γ 0.9 changes ACC by {online, γ 0.9 less online, γ 1}: no
-        more than the noise.
+        Sampled labels or the expectation over all of them: no difference. The labels of the data
+        give another scale of Ω and no better result. The first image of each batch, 55 a task, end
+        {first of a batch: difference} points from all of them (± the standard error), at a larger
+        λ: we see no loss with so few. What matters is the anchor: the newest weights alone, as in
+        online EWC, as in MAS, SI and ANPyC, are worth {online, γ 1: difference} points against one
+        anchor a task. With those the later tasks end lower (figure of the final accuracies), as if
+        they were pulled back to the early ones. With a single head the newest weights are worth
+        still more (tables `equal-small`, `long`); multi-head over fifty tasks we see no gain
+        (`long`). γ 0.9 changes ACC by {online, γ 0.9 less online, γ 1}: no more than the noise.
     """,
 )
 
@@ -287,10 +318,10 @@ UPDATE = Table(
     epochs=False,
     drawings=(drawings.updates,),
     note="""
-        Where both finish they end within a point of each other from λ 0.1 on, and within two at λ
-        0.01, where the seeds spread most. The explicit step diverges with every seed from some λ
-        on, and for SI and ANPyC before it has come to the best of these. The proximal step never
-        diverges: too large a λ costs accuracy, little by little.
+        The proximal step makes every λ usable. Where both finish they end within a point of each
+        other from λ 0.1 on, and within two at λ 0.01. The explicit step diverges with every seed
+        from some λ on, and for SI and ANPyC before it has come to the best of these. The proximal
+        step never diverges: too large a λ costs accuracy, little by little.
     """,
 )
 
@@ -298,18 +329,28 @@ STABILITY = Table(
     name="stability",
     title="Accuracy in the course of training",
     shows="The test accuracy is read after every epoch (215 steps) and directly after every "
-    "pruning, on the equal terms of the small network, with the λ chosen there. Gap to min-ACC: "
-    "what it lies below the final accuracy of the same tasks, all but the last.",
+    "pruning, on the equal terms of the small network, with the λ chosen there. First epoch: how "
+    "the accuracy on the earlier tasks changes in the first epoch of a task; rest: from there to "
+    "the task's end; both mean over all tasks but the first.",
     rows=stability_rows(),
     seeds=FIVE,
-    columns=(ACC, metric("min_ACC"), metric("WC_ACC"), Column("gap to min-ACC", gap), metric("F")),
+    columns=(
+        *(ACC, metric("min_ACC"), metric("WC_ACC"), metric("F")),
+        Column("first epoch", lambda result, _: changes(result)[0]),
+        Column("rest", lambda result, _: changes(result)[1]),
+    ),
     reference="anpyc_wo_np",
     drawings=(drawings.along_training,),
     note="""
-        Read once an epoch, no stability gap shows: the lowest accuracy of the earlier tasks lies
-        {Multi-head: anpyc_wo_np: gap to min-ACC} to {Multi-head: finetune: gap to min-ACC} points
-        below their final one, without protection as with it. A gap in the first steps of a task
-        would not be seen. Nor does pruning show in the accuracy of earlier tasks.
+        There is a stability gap, a small one. In the first epoch of a task the accuracy on the
+        earlier tasks changes, with a penalty, by {Multi-head: anpyc_wo_np: first epoch} (ANPyC
+        without pruning) to {Multi-head: si: first epoch} (SI) points (± the standard deviation over
+        the seeds). Then EWC, MAS, SI and ANPyC without pruning win back {Multi-head: ewc: rest},
+        {Multi-head: mas: rest}, {Multi-head: si: rest} and {Multi-head: anpyc_wo_np: rest}. Without
+        protection nothing comes back: {Multi-head: finetune: first epoch}, then {Multi-head:
+        finetune: rest}. min-ACC, the lowest single reading of each task, does not show this. What
+        happens within the first epoch is not read here. Pruning does not show in the accuracy of
+        earlier tasks.
     """,
 )
 
@@ -325,25 +366,24 @@ LONG = Table(
     drawings=SEQUENCE,
     note="""
         Multi-head, all penalties end within about three points of each other, SI and MAS at the
-        top, level with each other. SI is {Multi-head: si less Multi-head: anpyc_wi_np} points
-        above ANPyC with pruning (± the standard error), and {Multi-head: si less Multi-head: ewc}
-        above EWC; against ANPyC without pruning it is at {Multi-head: si: difference}, ahead with
-        every seed and just within the noise. They get there in different ways, at a λ that one
-        seed has chosen: EWC forgets least and learns new tasks worst (LA), online EWC and ANPyC
-        without pruning the other way round. A frozen trunk, which forgets nothing, is {Multi-head:
-        sgd_freeze less Multi-head: finetune} above no protection, ANPyC {Multi-head: anpyc_wi_np
-        less Multi-head: finetune}: over so long a sequence learning only the heads is most of what
-        protection is worth. LwF ends below no protection, as in `equal-small`.
+        top, level with each other. SI is {Multi-head: si less Multi-head: anpyc_wi_np} points above
+        ANPyC with pruning (± the standard error), and {Multi-head: si less Multi-head: ewc} above
+        EWC; against ANPyC without pruning it is at {Multi-head: si: difference}, ahead with every
+        seed and just within the noise. How much a method forgets and how well it learns (F, LA)
+        follows its λ, which one seed has chosen here. A frozen trunk, which forgets nothing, is
+        {Multi-head: sgd_freeze less Multi-head: finetune} above no protection, ANPyC {Multi-head:
+        anpyc_wi_np less Multi-head: finetune}: over so long a sequence learning only the heads is
+        most of what protection is worth. LwF's λ is that of one seed and of a grid that does not
+        reach fine-tuning, so its row shows no more than in `equal-small`.
 
         With a single head the methods come apart. Online EWC, at {Single-head: ewc, online:
         difference}, and SI, at {Single-head: si: difference}, end highest and level with each
         other; MAS, at {Single-head: mas: difference}, and ANPyC with pruning, at {Single-head:
         anpyc_wi_np: difference}, follow, level as well. That ANPyC ends higher with pruning is not
         because of the pruning: `anpyc_wi_np` also sums the importances of the tasks, where
-        `anpyc_wo_np` takes their maximum, and where both sum pruning makes no difference beyond
-        the noise (table `ablation`). EWC with an anchor for each task keeps the first few and loses
-        the rest, the newest aside (figure of the final accuracies). No λ lies at the end of its
-        grid.
+        `anpyc_wo_np` takes their maximum, and where both sum pruning makes no difference beyond the
+        noise (table `ablation`). EWC with an anchor for each task keeps the first few and loses the
+        rest, the newest aside (figure of the final accuracies). No λ lies at the end of its grid.
     """,
 )
 
@@ -365,8 +405,8 @@ EQUAL_LARGE = Table(
     note="""
         A large network with dropout forgets little: joint training is {Multi-head: joint less
         Multi-head: finetune} points above no protection (± the standard error), and all penalties
-        that train ten epochs a task end within half a point of each other. With half as many
-        epochs again, ANPyC with pruning ends {Multi-head: anpyc_wi_np: difference} points from
+        that train ten epochs a task end within half a point of each other. With half as many epochs
+        again, ANPyC with pruning ends {Multi-head: anpyc_wi_np: difference} points from
         `anpyc_wo_np`. Most of that is the epochs: as many, spread evenly over the tasks and without
         pruning, give {Multi-head: anpyc_wo_np, 15 epochs: difference}. What lies between the two,
         {Multi-head: anpyc_wi_np less Multi-head: anpyc_wo_np, 15 epochs}, is small, but has the
@@ -377,9 +417,8 @@ EQUAL_LARGE = Table(
         above ANPyC with pruning, ahead with every seed. Up to task 6 ANPyC is ahead: its epochs go
         into the first tasks.
 
-        A frozen trunk ends below no protection: what it has learned of task 0 is not enough for
-        the others (LA). LwF gets better as λ falls, until it equals fine-tuning: as in
-        `equal-small`, the teacher's answers do not help.
+        A frozen trunk ends below no protection: what it has learned of task 0 is not enough for the
+        others (LA). LwF gets better as λ falls, until it equals fine-tuning.
     """,
 )
 

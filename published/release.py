@@ -150,7 +150,7 @@ SCRIPTS = {
     "finetune": ("task-incremental", "no protection, multi-head"),
     "sgd_single_head": ("domain-incremental", "no protection, single-head"),
     "sgd_freeze": ("task-incremental", "trunk learned on task 0, then only heads"),
-    "joint": ("not sequential", "all tasks mixed: upper bound"),
+    "joint": ("not sequential", "all tasks mixed: reference"),
     "cal_importance_distribution": (
         "task 0 only",
         "distribution of importance, before and after pruning",
@@ -175,9 +175,10 @@ RELEASE_SHORT = Table(
     epochs=False,
     drawings=(drawings.agreement,),
     note="""
-        All four scripts of which we have the release's figures agree with it within the noise.
-        `anpyc_wi_np` is the furthest off, and by far the noisiest at this length; the next
-        table looks closer.
+        Of the four scripts of which this table has the release's figures, none differs from it by
+        more than the noise. What is exact: [the same draws give the same
+        numbers](../docs/release.md#agreement). `anpyc_wi_np` is the furthest off, and by far the
+        noisiest at this length; the next table looks closer.
     """,
 )
 
@@ -212,11 +213,11 @@ RELEASE_PRUNING = Table(
     columns=(ACC, FIRST_TASK, *(pruned_share(*one) for one in PRUNED)),
     epochs=False,
     note="""
-        On the short protocol all measures lean the same way: ours prunes more than the release,
-        and ends lower. Of W1 after the last round the difference is more than
-        the noise, but chance, as [more runs](../docs/release.md#agreement) show. At full length
-        there is no such difference, as far as we know the release's values; seeds that diverge
-        after task 0 are left out of its columns there, the release's and ours.
+        On the short protocol all measures lean the same way: ours prunes more than the release, and
+        ends lower. Of W1 after the last round the difference is more than the noise, but chance, as
+        [more runs](../docs/release.md#agreement) show. At full length there is no such difference,
+        as far as we know the release's values; seeds that diverge after task 0 are left out of its
+        columns there, the release's and ours.
     """,
 )
 
@@ -241,16 +242,16 @@ DEFECTS = Table(
         accuracy is lost before the next begins. The teacher's dropout (D11): {lwf: D11:
         difference}.
 
-        D5 helps: with the newest quadratic alone EWC ends {ewc: D5: difference} points higher.
-        It keeps the first tasks less well and the later ones better, as with one anchor in the
-        table `fisher`. D14 changes ACC by less than a point, but F by several: a task is read
-        before its training ends, so that even a frozen trunk, which forgets nothing, has an F of
-        {sgd_freeze: D14: F}.
+        D5 helps: with the newest quadratic alone EWC ends {ewc: D5: difference} points higher. It
+        keeps the first tasks less well and the later ones better, as with one anchor in the table
+        `fisher`. D14 changes ACC by less than a point, but F by several: a task is read before its
+        training ends, so that even a frozen trunk, which forgets nothing, has an F of {sgd_freeze:
+        D14: F}.
 
         All others change ACC by less than half a point here: D2, D3, D4, D8, D9, D10, D16, and D6
-        with its own λ. D12 chooses another λ for `anpyc_wo_np` alone, no better one. At full
-        length it can be otherwise: there the explicit step (D16) makes some runs of `anpyc_wi_np`
-        diverge (table `release-pruning`).
+        with its own λ. D12 chooses another λ for `anpyc_wo_np` alone, no better one. At full length
+        it can be otherwise: there the explicit step (D16) makes some runs of `anpyc_wi_np` diverge
+        (table `release-pruning`).
     """,
 )
 
@@ -266,9 +267,9 @@ RELEASED = Table(
     drawings=(drawings.curves, drawings.final_accuracies),
     note="""
         The three are `finetune`, `lwf` and `anpyc_wo_np`, with the same network, heads and
-        training. ANPyC without pruning is {anpyc_wo_np less finetune} points from no protection
-        (± the standard error), LwF {lwf less finetune}. Validation chose the lowest λ of LwF's
-        grid, and every higher one did worse: as on equal terms, the teacher's answers do not help.
+        training. ANPyC without pruning is {anpyc_wo_np less finetune} points from no protection (±
+        the standard error), LwF {lwf less finetune}. Validation chose the lowest λ of LwF's grid,
+        and every higher one did worse: here distillation costs accuracy at every λ tried.
 
         `ewc`, `mas` and `sgd_freeze` take 10,000 steps a task at a rate of 0.001, in which the
         network does not learn all that it could: of a task just learned EWC knows {ewc: LA},
