@@ -125,13 +125,15 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
         published = tables.fill(publication.all_tables, every, commands.Store(publication.folder))
     failed = 0
     if not given.check:
-        if tables.missing_runs(tables.fill(publication.all_tables, given.tables, store)):
+        missing = tables.missing_runs(tables.fill(publication.all_tables, given.tables, store))
+        if missing:
             surroundings.writable(folder, "--results-dir")
         page = folder / "README.md"
         if page.exists() and publish.MADE not in page.read_text(encoding="utf-8", errors="replace"):
             raise options.UsageError(f"{page} would be replaced: take another --results-dir")
         try:
-            failed = jobs.make(publication.all_tables, given.tables, store, given.jobs)
+            if missing:
+                failed = jobs.make(publication.all_tables, given.tables, store, given.jobs)
         except jobs.CannotBegin:
             display.say("stopped: it trained nothing, and the next ones would likely fail as well")
             return 1

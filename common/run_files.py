@@ -34,14 +34,9 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+def _write_arrays(save: Callable[..., None], path: Path, arrays: Mapping[str, Any]) -> None:
     with results.replacing(path) as file:
-        np.savez(file, **arrays)
-
-
-def _write_compressed(path: Path, arrays: Mapping[str, Any]) -> None:
-    with results.replacing(path) as file:
-        np.savez_compressed(file, **arrays)
+        save(file, **arrays)
 
 
 def _no_number(name: str) -> NoReturn:
@@ -228,7 +223,8 @@ class RunFiles:
             arrays: by name.
         """
         text = json.dumps({"label": self.label, "code": self._code, "position": position})
-        self._write(_write_arrays, self._checkpoint, {**arrays, "position": np.array(text)})
+        write = functools.partial(_write_arrays, np.savez)
+        self._write(write, self._checkpoint, {**arrays, "position": np.array(text)})
 
     def load_checkpoint(
         self,
@@ -290,7 +286,8 @@ class RunFiles:
             arrays: by name; None or empty for none.
         """
         if arrays:
-            self._write(_write_compressed, self._arrays, arrays)
+            write = functools.partial(_write_arrays, np.savez_compressed)
+            self._write(write, self._arrays, arrays)
         self._write(results.write_json, self.path, {**self.label, **result})
         self._checkpoint.unlink(missing_ok=True)
 
