@@ -18,8 +18,9 @@ import functools
 from collections.abc import Sequence
 from typing import ClassVar
 
-from common import consolidation, data, experiment, importance, network, options, pruning, training
-from common import progress as progresses
+from common import consolidation, data, importance, network, pruning, training
+from harness import experiment, options
+from harness import progress as progresses
 
 import numpy as np
 

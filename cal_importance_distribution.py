@@ -15,8 +15,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from common import data, distribution, experiment, importance, network, options, pruning, training
-from common import progress as progresses
+from common import data, importance, network, pruning, training
+from harness import distribution, experiment, options
+from harness import progress as progresses
 
 import numpy as np
 

@@ -15,8 +15,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from common import data, experiment, network, options, training
-from common import progress as progresses
+from common import data, network, training
+from harness import experiment, options
+from harness import progress as progresses
 
 import numpy as np
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from common import options, reproduction, summaries, tables
-from published import RESULTS, equal_terms, importance, release, stored
+from harness import options
+from tables import cli, contents, summaries
+from tables.rows import RESULTS, equal_terms, importance, release, stored
 
 ROOT = options.ROOT
 DOCUMENTS = (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
@@ -36,7 +37,7 @@ TABLES = (
 )
 
 
-def blocks(filled: Mapping[str, tables.Filled]) -> dict[str, str | None]:
+def blocks(filled: Mapping[str, contents.Filled]) -> dict[str, str | None]:
     """Returns the texts of generated blocks that are no table of their own, by name; None: stays.
 
     Args:
@@ -51,14 +52,14 @@ def blocks(filled: Mapping[str, tables.Filled]) -> dict[str, str | None]:
     }
 
 
-def publication() -> reproduction.Publication:
+def publication() -> cli.Publication:
     """Returns all that is published."""
-    return reproduction.Publication(TABLES, RESULTS, DOCUMENTS, blocks)
+    return cli.Publication(TABLES, RESULTS, DOCUMENTS, blocks)
 
 
 def main() -> None:
     """Runs the command line."""
-    reproduction.main(publication(), Path(__file__).stem, __doc__)
+    cli.main(publication(), Path(__file__).stem, __doc__)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Where Python is too old, or packages are not installed, a script ends here with 
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, TracebackType
 
@@ -72,14 +73,22 @@ if hasattr(sys.modules["__main__"], "__file__"):  # in an interactive session, C
     sys.excepthook = _show
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Returns the submodule `name`, to be executed at its first attribute access."""
-    fullname = f"{__name__}.{name}"
-    spec = importlib.util.find_spec(fullname)
-    if spec is None or spec.loader is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[fullname] = globals()[name] = module
-    spec.loader.exec_module(module)
-    return module
+def lazily(package: str) -> Callable[[str], ModuleType]:
+    """Returns a package's `__getattr__`, which loads a submodule at its first attribute access."""
+
+    def load(name: str) -> ModuleType:
+        fullname = f"{package}.{name}"
+        spec = importlib.util.find_spec(fullname)
+        if spec is None or spec.loader is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[fullname] = module
+        setattr(sys.modules[package], name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+__getattr__ = lazily(__name__)

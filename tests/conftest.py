@@ -75,7 +75,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_arguments(tiny_data: Path) -> dict[str, list[str]]:
     """Return every script's arguments for a tiny run; later ones override them."""
-    from common import options
+    from harness import options
 
     arguments = {}
     # All of them now, since modules that load lazily must not do so in several threads at once.
@@ -177,7 +177,7 @@ def call_script(tiny_arguments: dict[str, list[str]]) -> Callable[..., Ended]:
     """
 
     def call(script: str, *arguments: object, out: io.StringIO | None = None) -> Ended:
-        from common import experiment
+        from harness import experiment
 
         module = importlib.import_module(script)
         own_report = [module.report] if hasattr(module, "report") else []
@@ -204,7 +204,7 @@ def drawn(tmp_path: Path) -> Callable[..., Any]:
 
     Its arguments: the function that draws, what that takes before a title, and keywords.
     """
-    from common import canvas
+    from harness import style
 
     import matplotlib.image
 
@@ -214,7 +214,7 @@ def drawn(tmp_path: Path) -> Callable[..., Any]:
         function: Callable[..., Any], *data: Any, title: str = "A title", **keywords: Any
     ) -> Any:
         figure = function(*data, title=title, **keywords)
-        canvas.save(figure, path)
+        style.save(figure, path)
         assert list(tmp_path.iterdir()) == [path]
         picture = matplotlib.image.imread(path)[..., :3]
         height, width, _ = picture.shape

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from common import commands, options, results, run_files, tables
-from common.tables import Filled, Row, Table
+from harness import options, results, run_files
+from tables import commands, contents
+from tables.contents import Filled, Row, Table
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = "--hidden 8 4 --tasks 3 --epochs 2"
@@ -133,7 +134,7 @@ def filled(folder: Path, *all_tables: Table, name: str = "") -> Filled:
     """
     name = name or all_tables[0].name
     every = (*all_tables, table(name="another"))
-    return tables.fill(every, [name], commands.Store(folder))[name]
+    return contents.fill(every, [name], commands.Store(folder))[name]
 
 
 # Scripts that do what they are told, in place of learning.
@@ -157,7 +158,8 @@ def project(folder: Path, **orders: Any) -> Path:
             the better the smaller it is.
     """
     folder.mkdir()
-    (folder / "common").symlink_to(ROOT / "common")
+    for package in ("common", "harness", "tables"):
+        (folder / package).symlink_to(ROOT / package)
     for path in ROOT.glob("*.py"):
         (folder / path.name).write_text(_STAND_IN.format(root=str(ROOT)))
     (folder / "orders").write_text(json.dumps(orders))

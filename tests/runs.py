@@ -7,10 +7,11 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from common import data, run_files, training
-from common import progress as progresses
+from common import data, training
 from common.consolidation import Consolidation
 from common.network import MLP
+from harness import progress as progresses
+from harness import run_files
 from tests import oracles
 from tests.oracles import CLASSES, HIDDEN, PIXELS, SEED
 

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import anpyc_wi_np
 import anpyc_wo_np
 from common import consolidation, data, network, pruning, training
-from common import progress as progresses
 from common.importance import entropy_importance
+from harness import progress as progresses
 from tests import oracles
 from tests.oracles import BATCH, HIDDEN, arrays, same_bits
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import joint
 import lwf
-from common import data, importance, metrics, network, run_files, training
-from common import progress as progresses
+from common import data, importance, metrics, network, training
 from common.importance import PathIntegral
 from common.network import MLP, Dropout
+from harness import progress as progresses
+from harness import run_files
 from tests import oracles, runs
 from tests.conftest import SCRIPTS
 from tests.oracles import CLASSES, HIDDEN, PIXELS, SEED, arrays, assert_close, float64, same_bits

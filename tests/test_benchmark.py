@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from benchmark import beside_avalanche
+from benchmark import speed as benchmark
 from common import data
-from tests import benchmark, beside_avalanche
 
 import pytest
 import tensorflow as tf

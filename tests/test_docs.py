@@ -14,8 +14,9 @@ from typing import Any
 
 import common
 import reproduce_tables
-from common import options, publish, reproduction
-from published import release
+from harness import options
+from tables import cli, pages
+from tables.rows import release
 from tests import conftest
 
 import numpy as np
@@ -43,7 +44,7 @@ def prose(text: str) -> str:
 
 def anchors(path: Path) -> set[str]:
     """Returns the anchors of the headings of a page."""
-    return set(map(publish.anchor, re.findall(r"^#+ (.+)$", prose(text_of(path)), re.MULTILINE)))
+    return set(map(pages.anchor, re.findall(r"^#+ (.+)$", prose(text_of(path)), re.MULTILINE)))
 
 
 @each_page
@@ -85,8 +86,8 @@ def test_commands(page: Path) -> None:
         if words[0] == "-m":
             assert importlib.util.find_spec(words[1])
         elif words[0] == "reproduce_tables.py":
-            reproduction.parse(reproduce_tables.publication(), "", words[1:])
-        elif words[0].startswith("tests/"):
+            cli.parse(reproduce_tables.publication(), "", words[1:])
+        elif words[0].startswith("benchmark/"):
             assert (ROOT / words[0]).exists()
         else:
             options.parse(importlib.import_module(words[0][:-3]).Settings, "", words[1:])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common import data, network
-from common import progress as progresses
+from harness import progress as progresses
 from tests import conftest
 
 import numpy as np

@@ -14,7 +14,7 @@ import importlib
 from typing import Any
 
 from common import data, metrics
-from common import progress as progresses
+from harness import progress as progresses
 
 import numpy as np
 import pytest

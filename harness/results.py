@@ -1,0 +1,234 @@
+"""What the result of a run is: its fields, its name, its JSON, and the sources that made it.
+
+A run is one (script, settings, λ, seed). Its result is `RESULTS/<script>/<id>.json`, with the
+fields
+
+    schema               number of this description
+    status               "finished" or "diverged"
+    script               name without .py
+    settings             every setting that changes numbers, resolved; data: SHA-256 of the images.
+                         A setting younger than the file is not in it; it had its default
+    as_released          defects of the release in force, D-numbers
+    lambda, seed         of this run; lambda null where the method has none
+    accuracy             test accuracy, rows: after task i, columns: tasks j ≤ i; fractions. Joint
+                         training: one row of T. null if diverged
+    validation_accuracy  likewise on the validation set
+    metrics              ACC, F, BWT, F_max, LA (`common.metrics`), fractions or null; where there
+                         is a trace also min_ACC, WC_ACC
+    trace                of --evaluate-every, absent without it: a list of task, phase, epoch, step,
+                         accuracy, the test accuracy on all tasks so far, fractions. step counts the
+                         training steps of the whole run; epoch 0 is directly after a pruning,
+                         before retraining
+    sparsity             one entry a pruning round: task, percent, overall and each tensor; absent
+                         where nothing is pruned
+    omega                of the accumulated Ω at the end, one entry for all tensors together (all)
+                         and each one (W1, b1, W2, b2; V, c where the head is held too): zeros, the
+                         share of exact zeros; decades, the counts of the values above 0 in five
+                         bins a decade from 1e-20 to 1e5, what lies beyond in the outermost bins;
+                         absent for methods without Ω, and if diverged
+    path, importance     of cal_importance_distribution alone: accuracy and sparsity along the
+                         pruning path; statistics and histograms of EWC, MAS and ANPyC before and
+                         after it
+    diverged             where and what to lower; absent if finished
+    seconds              by the clock, all parts of an interrupted run together: with the time for
+                         which its process was stopped (Ctrl-Z), without that between two parts
+    versions             python, tensorflow, numpy, platform, device; threads of a kernel, or all
+                         of so many cores; code: of the sources (`code_digest`). The last two are
+                         not in files from before they were stored
+    versions_before      of earlier parts of an interrupted run that was continued with others, a
+                         list of versions; absent if all parts had the same
+    date                 when it ended, UTC
+
+`harness.validity` says whether a stored one can be right.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from common import metrics
+
+Result = Mapping[str, Any]
+
+SCHEMA = 1
+# The modules that numbers depend on, besides the script: what is computed, and how the
+# epochs are dealt out.
+COMPUTING = (
+    "common/data",
+    "common/network",
+    "common/importance",
+    "common/consolidation",
+    "common/pruning",
+    "common/training",
+    "harness/progress",
+    "common/metrics",
+)
+
+
+class ResultError(ValueError):
+    """A stored file that cannot be used; the message is one line for the user."""
+
+
+def number(value: float) -> str:
+    """Returns the shortest text of a number: 3.0 -> 3."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def is_joint(accuracy: Sequence[Sequence[float]]) -> bool:
+    """Whether accuracies are the single row of a method that learns all tasks at once."""
+    return len(accuracy) < len(accuracy[-1])
+
+
+def metrics_of(
+    accuracy: Sequence[Sequence[float]], trace: metrics.Trace | None = None
+) -> dict[str, float | None]:
+    """Returns the metrics of a run: of a matrix, or of joint training's single row of T.
+
+    Args:
+        accuracy: rows of the matrix.
+        trace: of the run; None or empty for none.
+    """
+    if is_joint(accuracy):
+        return metrics.joint_summary(accuracy[0])
+    return metrics.summary(accuracy, trace or None)
+
+
+def validation_accuracy(result: Result) -> float:
+    """Returns the validation accuracy after the last task, mean over tasks, of a finished run."""
+    last = result["validation_accuracy"][-1]
+    return float(sum(last) / len(last))
+
+
+def run_name(strength: float | None, seed: int) -> str:
+    """Returns the name of a run with its script's default settings; λ None where there is none."""
+    return ("" if strength is None else f"lambda{number(strength)}_") + f"seed{seed}"
+
+
+def settings_hash(identity: Mapping[str, Any], default: Mapping[str, Any]) -> str:
+    """Returns what is added to a run's name: "" for the defaults, else "-" and eight hex digits.
+
+    Only what differs from the defaults counts, so that a new setting renames no old run.
+
+    Args:
+        identity: everything but λ and seed that changes numbers, JSON.
+        default: the same for the script's defaults on the shipped data.
+    """
+    changed = {
+        key: value for key, value in identity.items() if key not in default or default[key] != value
+    }
+    if not changed:
+        return ""
+    text = json.dumps(changed, sort_keys=True)
+    return "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@functools.cache
+def code_digest(script: Path) -> str:
+    """Returns twelve hex digits that tell the sources of a result from others.
+
+    They are the start of a SHA-256 over the syntax trees of the script and of the modules
+    `COMPUTING`. Comments, formatting, docstrings, import statements, the folder and the version of
+    Python have no part in it.
+
+    Args:
+        script: path of the script.
+
+    Raises:
+        OSError: a source cannot be read.
+        SyntaxError: a source is not Python.
+    """
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in (script, *(root / f"{name}.py" for name in COMPUTING)):
+        digest.update(_tree(ast.parse(path.read_bytes())).encode() + b"\n")
+    return digest.hexdigest()[:12]
+
+
+def _tree(node: Any) -> str:
+    """Returns a syntax tree as text: the same in every version of Python, unlike `ast.dump`'s.
+
+    Fields that are empty are left out, because newer versions add some. So are statements that do
+    nothing, which is what a docstring is, and imports, which only say where something stands.
+    """
+    if isinstance(node, ast.JoinedStr):  # Python 3.12 ends some with an empty text
+        node = ast.JoinedStr([part for part in node.values if getattr(part, "value", None) != ""])
+    if isinstance(node, list):
+        return f"[{','.join(text for part in node if (text := _tree(part)))}]"
+    if isinstance(node, (ast.Pass, ast.Import, ast.ImportFrom)) or (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    ):
+        return ""
+    if not isinstance(node, ast.AST):
+        return ascii(node)  # not repr, which depends on the version's Unicode tables
+    fields = [
+        f"{name}={text}"
+        for name, value in ast.iter_fields(node)
+        if value is not None and name not in ("kind", "type_comment")
+        if (text := _tree(value)) != "[]"
+    ]
+    return f"{type(node).__name__}({','.join(fields)})"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file, row by row, whole or not at all.
+
+    A list of scalars stands on one line (a row of a matrix, a histogram), and so does a dict of
+    those in a list (a reading of a trace, a pruning round).
+
+    Raises:
+        ValueError, TypeError: content is no JSON; NaN is none.
+        OSError: the file cannot be written.
+    """
+    # There and back, so that only lists, dicts with text as keys, and scalars are left.
+    plain = json.loads(json.dumps(content, allow_nan=False))
+    with replacing(path) as file:
+        file.write(_rows(plain).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _rows(value: Any, depth: int = 0, listed: bool = False) -> str:
+    """Returns JSON as text; listed: the value is an element of a list."""
+    is_dict = isinstance(value, dict)
+    if _is_row(value) or (is_dict and (listed or not value) and all(map(_is_row, value.values()))):
+        return json.dumps(value)
+    if is_dict:
+        lines = [f"{json.dumps(key)}: {_rows(part, depth + 1)}" for key, part in value.items()]
+    else:
+        lines = [_rows(part, depth + 1, listed=True) for part in value]
+    first, last = "{}" if is_dict else "[]"
+    line = "\n" + " " * depth
+    return first + ",".join(f"{line} {text}" for text in lines) + line + last
+
+
+def _is_row(value: Any) -> bool:
+    """Whether JSON is a scalar, or a list of scalars."""
+    parts = value if isinstance(value, list) else [value]
+    return not any(isinstance(part, (dict, list)) for part in parts)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file that replaces another one in the end, whole or not at all.
+
+    Meanwhile it is `.NAME.TOKEN` in the same folder, a name that no other process has.
+
+    Args:
+        path: of the other one.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,238 @@
+"""Command lines of scripts, and the runs that they make: those stored, and those missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import shlex
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness import options, results, run_files
+
+# One thread each: as many at once as there are cores get the most out of them, and the last bits of
+# the Fisher and MAS importances depend on the number of threads.
+ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+_SCRIPTS = options.ROOT  # from where they are imported
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A script with its settings.
+
+    Attributes:
+        script: name without .py.
+        flags: flag -> its values as text, without --lambda and --seeds.
+        settings: of the script.
+    """
+
+    script: str
+    flags: Mapping[str, tuple[str, ...]]
+    settings: Any
+
+    def arguments(self, strengths: Sequence[float | None], seeds: Sequence[int]) -> list[str]:
+        """Returns the arguments of the script for some of its runs; λ None where it has none."""
+        given = [results.number(one) for one in strengths if one is not None]
+        return [
+            *words(self.flags),
+            *(["--lambda", *given] if given else []),
+            "--seeds",
+            *map(str, seeds),
+        ]
+
+
+@functools.cache
+def parse(command: str, more: str = "") -> Command:
+    """Reads a command line with the parser of its script.
+
+    Args:
+        command: script and flags.
+        more: further flags, as far as the script has them; those of the command win.
+
+    Raises:
+        ValueError: there is no such script, or it refuses a flag or a value; no script has one of
+            the further flags; a quotation mark is not closed. The message is one line.
+    """
+    file, *own = shlex.split(command)
+    script = file.removesuffix(".py")
+    cls = _settings_of(script)
+    known = _flags_of(cls)
+    given = _flags(shlex.split(more))
+    misspelt = [flag for flag in given if flag not in known and flag not in _all_flags()]
+    if misspelt:
+        meant = options.did_you_mean(_all_flags(), *misspelt)
+        raise options.UsageError(f"no script has {' '.join(misspelt)}{meant}")
+    flags = {flag: values for flag, values in given.items() if flag in known} | _flags(own)
+    settings = options.parse(cls, "", words(flags), _Parser)
+    flags = {flag: v for flag, v in flags.items() if flag not in ("--lambda", "--seeds")}
+    return Command(script, flags, settings)
+
+
+class _Parser(options.Parser):
+    """A parser that does not end the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise options.UsageError(message)
+
+
+def _settings_of(script: str) -> type[options.Settings]:
+    cls: type[options.Settings] | None = None
+    if (_SCRIPTS / f"{script}.py").exists():
+        cls = getattr(importlib.import_module(script), "Settings", None)
+    if cls is None:
+        meant = options.did_you_mean(_all_scripts(), script)
+        raise options.UsageError(f"there is no script {script}{meant}")
+    return cls
+
+
+def _flags_of(cls: type[options.Settings]) -> set[str]:
+    return {one.flag for one in options.options_of(cls).values()}
+
+
+def _all_scripts() -> list[str]:
+    """Returns the names of all scripts; other files may do anything when they are imported."""
+    paths = sorted(_SCRIPTS.glob("*.py"))
+    return [path.stem for path in paths if b"\nclass Settings(" in path.read_bytes()]
+
+
+@functools.cache
+def _all_flags() -> list[str]:
+    return sorted({flag for script in _all_scripts() for flag in _flags_of(_settings_of(script))})
+
+
+def words(flags: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Returns flags and their values as a command line."""
+    return [word for flag, values in flags.items() for word in (flag, *values)]
+
+
+def _flags(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    flags: dict[str, tuple[str, ...]] = {}
+    flag = ""
+    for word in words:
+        if word.startswith("--"):
+            flag, equals, value = word.partition("=")
+            flags[flag] = (value,) if equals else ()
+        elif flag:
+            flags[flag] += (word,)
+        else:
+            meant = options.did_you_mean(_all_flags(), word)
+            raise options.UsageError(f"{word} stands where a flag should{meant}")
+    return flags
+
+
+class Store:
+    """The runs stored in a folder: `FOLDER/<table>/<script>/<id>.json`.
+
+    A run that two tables have in common is stored once, in the folder of either; where it is
+    twice, since two processes made it at the same time, both tables take the same.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Names the folder; `look` lists its files."""
+        self.folder = folder
+        self._found: dict[tuple[str, str], Path] = {}
+        self._read: dict[Path, results.Result] = {}
+
+    def look(self, names: Iterable[str]) -> None:
+        """Lists the files as they are now.
+
+        Args:
+            names: of the tables; of runs that are there twice, the first counts.
+        """
+        self._found = {}
+        for name in names:
+            for path in (self.folder / name).glob("*/*.json"):
+                self._found.setdefault((path.parent.name, path.name), path)
+
+    def read(
+        self, table: str, command: Command, strength: float | None, seed: int
+    ) -> results.Result | None:
+        """Returns a run's result, None if there is none.
+
+        Raises:
+            ResultError: the file is damaged, or is not this run's.
+        """
+        script = command.script
+        home = self.folder / table / script
+        files = _files_of(script, home, command.settings, strength, seed)
+        found = self._found.get((script, files.path.name))
+        if found is not None and found != files.path:
+            files = _files_of(script, found.parent, command.settings, strength, seed)
+        if files.path not in self._read:
+            result = files.read()
+            if result is None:
+                return None
+            place = files.path.relative_to(self.folder).as_posix()
+            self._read[files.path] = {**result, "file": place}
+        return self._read[files.path]
+
+
+_files_of = functools.cache(run_files.files_of)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Missing:
+    """Runs that a row of a table needs and that are not stored: of one λ, of some seeds."""
+
+    table: str
+    title: str  # of the row
+    command: Command
+    strength: float | None
+    seeds: tuple[int, ...]
+
+    def run(self, seed: int) -> tuple[str, str]:
+        """Returns script and file name of a run, which no other run has."""
+        return self.command.script, self.path(Path(), seed).name
+
+    def path(self, folder: Path, seed: int) -> Path:
+        """Returns where a run's result will be, in a folder of results."""
+        return self._files(folder, seed).path
+
+    def has_begun(self, folder: Path) -> bool:
+        """Returns whether a run has left something in a folder of results."""
+        return any(self._files(folder, seed).has_begun for seed in self.seeds)
+
+    def _files(self, folder: Path, seed: int) -> run_files.RunFiles:
+        home = folder / self.table / self.command.script
+        return _files_of(self.command.script, home, self.command.settings, self.strength, seed)
+
+    def runs(self) -> list[tuple[str, str]]:
+        """Returns `run` of every seed."""
+        return [self.run(seed) for seed in self.seeds]
+
+    def without(self, runs: Collection[tuple[str, str]]) -> Missing:
+        """Returns the same without some of the runs."""
+        left = tuple(seed for seed in self.seeds if self.run(seed) not in runs)
+        return dataclasses.replace(self, seeds=left)
+
+    def shell(self, folder: Path) -> str:
+        """Returns the shell command that makes the runs, with one thread."""
+        words = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+        return shlex.join(["env", *words, sys.executable, *self.arguments(folder)])
+
+    def arguments(self, folder: Path) -> list[str]:
+        """Returns path of the script, and the arguments that make the runs."""
+        return [
+            str(options.ROOT / f"{self.command.script}.py"),
+            *self.command.arguments((self.strength,), self.seeds),
+            *("--results-dir", str(folder / self.table), "--no-figures"),
+        ]
+
+
+def cost(settings: Any) -> int:
+    """Returns about how long a run takes, in no unit: its start, and its multiplications.
+
+    Pruning rounds are left out. A whole number, so that sums are the same in every order: a bar
+    forgets its speed when its total changes.
+
+    Args:
+        settings: of its script.
+    """
+    first, second = settings.hidden
+    epochs = getattr(settings, "epochs", None)
+    if epochs is None:
+        epochs = settings.steps * settings.batch_size / 55_000
+    return 100 + round(settings.tasks * epochs * first * (784 + second) / 1e4)

@@ -1,0 +1,461 @@
+"""Tables of stored runs: which runs a row needs, which λ it takes, what its cells say.
+
+A row is the command line of a script, read with the script's own parser. Where a command names
+several λ, one is chosen on the validation set with seeds that do not enter the table. A grid whose
+best λ lies at its end is widened. What is stored decides how far a row has come, so that filling a
+table in is the same before, during and after its computation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from common import metrics
+from harness import options, report
+from harness.results import Result
+from tables import commands
+
+WIDENINGS = 3  # of a grid, at most
+NOISE_ERRORS = 2.5  # standard errors, up to which two means do not differ
+NOISE_POINTS = 0.5  # percentage points, likewise
+DIGITS = 2  # of a cell, after the point
+MOST_DIGITS = 9  # before a mean is rounded for print: hides the last bits of another processor
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A number of every run, of which a table shows mean and standard deviation over the seeds.
+
+    Attributes:
+        title: head of the column; in a CSV file its name.
+        value: of a result and the row's group, as the result has it; None where it has none.
+        scale: factor for print: 100 for percent.
+        strength: of the runs that count; None for all of the row.
+    """
+
+    title: str
+    value: Callable[[Result, str], float | None]
+    scale: float = 100.0
+    strength: float | None = None
+
+
+def metric(name: str) -> Column:
+    """Returns the column of a metric (`common.metrics`), in percent."""
+    return Column(name.replace("_ACC", "-ACC"), lambda result, _: result["metrics"][name])
+
+
+ACC = metric("ACC")
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """Mean, sample standard deviation and number of values, as results have them (fractions).
+
+    Attributes:
+        mean: of the values.
+        std: with divisor n − 1; None for n = 1.
+        n: how many values.
+        values: themselves, where they are known.
+    """
+
+    mean: float
+    std: float | None
+    n: int
+    values: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """Returns the estimate from values, one a seed."""
+        return cls(*metrics.mean_std(values), tuple(values))
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        label: first cell; no two of a group have the same.
+        command: script and its own flags; "" for a row of other people's.
+        group: heading under which the row stands.
+        flags: further flags, which other rows have, too; those that the script does not have are
+            left out, and the command's own win.
+        reference: label of the row of its group from which its difference is taken; "" for none,
+            None for the table's.
+        seeds: None for the table's.
+        tuning: seeds that choose λ; None for the table's.
+        by_test: choose λ by test accuracy.
+        strength_of: table, group and label of the row whose chosen λ this row takes.
+        estimates: of a row without command, by title of the column.
+        lost: of a row without command, how many runs diverged, likewise.
+    """
+
+    label: str
+    command: str = ""
+    group: str = ""
+    flags: str = ""
+    reference: str | None = None
+    seeds: tuple[int, ...] | None = None
+    tuning: tuple[int, ...] | None = None
+    by_test: bool = False
+    strength_of: tuple[str, str, str] | None = None
+    estimates: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
+    lost: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Heading and label, which no other row of the table has."""
+        return ": ".join(filter(None, (self.group, self.label)))
+
+
+def rows_of(group: str, flags: str, commands: Mapping[str, str], **same: Any) -> tuple[Row, ...]:
+    """Returns rows that have a heading, flags and more in common.
+
+    Args:
+        group: heading.
+        flags: of all rows, as far as their scripts have them.
+        commands: by label.
+        **same: further attributes of `Row`.
+    """
+    return tuple(Row(label, command, group, flags, **same) for label, command in commands.items())
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table: rows, and what they have in common.
+
+    Attributes:
+        name: of its folder and files.
+        title: heading.
+        shows: the sentence that says what it is for.
+        rows: in order; those of a group together.
+        seeds: of the cells.
+        tuning: seeds that choose λ; empty: every λ of a command enters the table, and every column
+            has a strength.
+        columns: of measures.
+        reference: label of the row, in each group, from which differences are taken; "" for none.
+        epochs: whether a column says how many epochs a row trains in all.
+        widen: whether grids are widened.
+        drawings: functions that return what to draw, from the filled table.
+        note: what came out; `pages.note` fills its numbers in.
+    """
+
+    name: str
+    title: str
+    shows: str
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    tuning: tuple[int, ...] = ()
+    columns: tuple[Column, ...] = (ACC, metric("F"), metric("LA"))
+    reference: str = ""
+    epochs: bool = True
+    widen: bool = True
+    drawings: tuple[Callable[[Filled], Sequence[Any]], ...] = ()
+    note: str = ""
+
+
+@dataclasses.dataclass
+class FilledRow:
+    """A row, as far as what is stored goes.
+
+    Attributes:
+        row: as written.
+        command: None for other people's estimates.
+        grid: the λ tried, ascending; empty where none is chosen.
+        tuning: results that chose λ.
+        strengths: that enter the table: the chosen λ, or every one, or (None,); empty while a
+            choice waits for runs, or where every λ diverged.
+        edge: whether the chosen λ lies at an end of the grid.
+        seeds: of the cells.
+        tuning_seeds: of the choice.
+        runs: results in the table.
+        missing: runs to be made now.
+        waits: whether λ waits for some of them.
+    """
+
+    row: Row
+    command: commands.Command | None = None
+    grid: tuple[float, ...] = ()
+    tuning: tuple[Result, ...] = ()
+    strengths: tuple[float | None, ...] = ()
+    edge: bool = False
+    seeds: tuple[int, ...] = ()
+    tuning_seeds: tuple[int, ...] = ()
+    runs: tuple[Result, ...] = ()
+    missing: tuple[commands.Missing, ...] = ()
+    waits: bool = False
+
+    @property
+    def epochs(self) -> float | None:
+        """Epochs that a run trains, over all tasks and pruning rounds; None where it has steps.
+
+        An epoch of joint training over T tasks counts T times.
+        """
+        settings = self.command.settings if self.command else None
+        if settings is None or getattr(settings, "epochs", None) is None:
+            return None
+        rounds = max(
+            (len(one.get("sparsity", one.get("path", ()))) for one in self.runs), default=0
+        )
+        again = settings.retrain_epochs * rounds if rounds else 0
+        return float(settings.tasks * settings.epochs + again)
+
+    @property
+    def finished(self) -> list[Result]:
+        """Results in the table of the runs that did not diverge."""
+        return [result for result in self.runs if result["status"] == "finished"]
+
+    def values(self, column: Column) -> dict[int, float]:
+        """Returns a column's number of every run that finished, by seed."""
+        return {
+            result["seed"]: value
+            for result in self.finished
+            if column.strength in (None, result["lambda"])
+            and (value := column.value(result, self.row.group)) is not None
+        }
+
+    def estimate(self, column: Column) -> Estimate | None:
+        """Returns mean, std and n of a column, None where there is nothing."""
+        if self.command is None:
+            return self.row.estimates.get(column.title)
+        values = list(self.values(column).values())
+        return Estimate.of(values) if values else None
+
+    def diverged(self, column: Column) -> int:
+        """Returns how many of a column's runs diverged."""
+        if self.command is None:
+            return self.row.lost.get(column.title, 0)
+        return sum(
+            result["status"] == "diverged" and column.strength in (None, result["lambda"])
+            for result in self.runs
+        )
+
+
+@dataclasses.dataclass
+class Filled:
+    """A table, as far as what is stored goes."""
+
+    table: Table
+    rows: list[FilledRow]
+
+    @property
+    def complete(self) -> bool:
+        """Whether no run is missing."""
+        return not any(row.missing for row in self.rows)
+
+    def groups(self) -> dict[str, list[FilledRow]]:
+        """Returns the rows by their headings."""
+        groups: dict[str, list[FilledRow]] = {}
+        for row in self.rows:
+            groups.setdefault(row.row.group, []).append(row)
+        return groups
+
+    def reference(self, row: FilledRow) -> FilledRow | None:
+        """Returns the row from which a row's difference is taken, None for none."""
+        label = self.table.reference if row.row.reference is None else row.row.reference
+        if not label or label == row.row.label:
+            return None
+        return self.row(row.row.group, label)
+
+    def row(self, group: str, label: str) -> FilledRow:
+        """Returns a row by heading and label.
+
+        Raises:
+            UsageError: there is no such row.
+        """
+        rows = {row.row.label: row for row in self.rows if row.row.group == group}
+        if label not in rows:
+            place = f"row {label!r} under {group!r}" if group else f"row {label!r}"
+            meant = options.did_you_mean(rows, label)
+            raise options.UsageError(f"table {self.table.name} has no {place}{meant}")
+        return rows[label]
+
+
+def fill(tables: Sequence[Table], names: Sequence[str], store: commands.Store) -> dict[str, Filled]:
+    """Fills in tables from what is stored.
+
+    Args:
+        tables: all of them, since a row may take its λ from another table.
+        names: of those wanted.
+        store: the runs.
+
+    Raises:
+        ResultError: a stored file is damaged, or is of another run.
+        UsageError: a row names a script, a flag, a value or another row that is not there.
+    """
+    by_name = {table.name: table for table in tables}
+    store.look(by_name)
+    rows = {(one.name, row.group, row.label): (one, row) for one in tables for row in one.rows}
+    done: dict[tuple[str, str, str], FilledRow] = {}
+
+    def filled(table: Table, row: Row) -> FilledRow:
+        key = (table.name, row.group, row.label)
+        if key not in done:
+            chosen = None
+            if row.strength_of:
+                if row.strength_of not in rows:
+                    other, *places = (
+                        ": ".join(filter(None, one)) for one in (row.strength_of, *rows)
+                    )
+                    meant = options.did_you_mean(places, other)
+                    text = f"table {table.name}, row {row.title!r}: no row {other} to take λ from"
+                    raise options.UsageError(f"{text}{meant}")
+                chosen = filled(*rows[row.strength_of])
+            done[key] = _fill_row(table, row, store, chosen)
+        return done[key]
+
+    found = {
+        name: Filled(by_name[name], [filled(by_name[name], row) for row in by_name[name].rows])
+        for name in names
+    }
+    for one in found.values():
+        for row in one.rows:
+            one.reference(row)  # now, and not when all its runs are made
+    return found
+
+
+def _fill_row(table: Table, row: Row, store: commands.Store, chosen: FilledRow | None) -> FilledRow:
+    if not row.command:
+        return FilledRow(row)
+    try:
+        command = commands.parse(row.command, row.flags)
+    except ValueError as error:
+        raise options.UsageError(f"table {table.name}, row {row.title!r}: {error}") from error
+    seeds = table.seeds if row.seeds is None else row.seeds
+    tuning = table.tuning if row.tuning is None else row.tuning
+    result = FilledRow(row, command, seeds=seeds, tuning_seeds=tuning)
+
+    def look(strengths: Sequence[float | None], seeds: Sequence[int]) -> list[Result]:
+        found = []
+        for strength in strengths:
+            lacking = []
+            for seed in seeds:
+                stored = store.read(table.name, command, strength, seed)
+                if stored is None:
+                    lacking.append(seed)
+                else:
+                    found.append(stored)
+            if lacking:
+                missing = commands.Missing(table.name, row.title, command, strength, tuple(lacking))
+                result.missing += (missing,)
+        return found
+
+    strengths = getattr(command.settings, "strength", (None,))
+    if chosen is not None:
+        result.waits, strengths, result.edge = chosen.waits, chosen.strengths, chosen.edge
+        result.missing = chosen.missing if chosen.waits else ()
+    elif len(strengths) > 1 and tuning:
+        more, strengths = tuple(sorted(strengths)), ()
+        for widenings in range(WIDENINGS + 1):
+            result.tuning += tuple(look(more, tuning))
+            result.grid = tuple(sorted((*result.grid, *more)))
+            result.waits = bool(result.missing)
+            if result.waits:
+                strengths, result.edge = (), False
+                break
+            best = report.choose_strength(result.tuning, row.by_test)
+            strengths = () if best is None else (best,)
+            result.edge = best is not None and report.at_end(best, result.grid)
+            if not table.widen or not (result.edge or best is None) or widenings == WIDENINGS:
+                break
+            more = beyond(result.grid, up=best == result.grid[-1])  # down where all diverged
+    result.strengths = tuple(strengths)
+    result.runs = tuple(look(result.strengths, seeds))
+    return result
+
+
+def beyond(grid: Sequence[float], up: bool) -> tuple[float, ...]:
+    """Returns the next two λ along … 0.1 0.3 1 3 10 … beyond an end of a grid.
+
+    Args:
+        grid: ascending, above 0.
+        up: beyond the largest, else below the smallest.
+    """
+    ladder = [float(f"{digit}e{power}") for power in range(-36, 38) for digit in (1, 3)]
+    if up:
+        return tuple(value for value in ladder if value > grid[-1])[:2]
+    return tuple(value for value in ladder if value < grid[0])[-2:]
+
+
+def difference(row: FilledRow, reference: FilledRow, column: Column = ACC) -> Estimate | None:
+    """Returns the mean difference of two rows, its standard error (as std), and n.
+
+    Paired over the seeds that finished in both; where one of them is other people's, of the
+    means, with the standard error √(s₁²/n₁ + s₂²/n₂) and the smaller n.
+
+    Returns:
+        None where there is nothing to compare.
+    """
+    if row.command is None or reference.command is None:
+        first, second = row.estimate(column), reference.estimate(column)
+        if first is None or second is None:
+            return None
+        error = standard_error(first, second)
+        return Estimate(first.mean - second.mean, error, min(first.n, second.n))
+    ours, theirs = row.values(column), reference.values(column)
+    pairs = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+    if not pairs:
+        return None
+    mean, std, n = metrics.mean_std(pairs)
+    return Estimate(mean, None if std is None else std / n**0.5, n, tuple(pairs))
+
+
+def standard_error(first: Estimate, second: Estimate) -> float | None:
+    """Returns √(s₁²/n₁ + s₂²/n₂), None where a standard deviation is not known."""
+    if first.std is None or second.std is None:
+        return None
+    return float((first.std**2 / first.n + second.std**2 / second.n) ** 0.5)
+
+
+def differs(first: Estimate, second: Estimate, column: Column) -> bool | None:
+    """Returns whether two means differ by more than the noise; None where n = 1.
+
+    More than 2.5 standard errors of their difference; of percentages at least 0.5 points.
+    """
+    error = standard_error(first, second)
+    if error is None:
+        return None
+    least = NOISE_POINTS / 100 if column.scale == 100 else 0.0
+    return abs(first.mean - second.mean) > max(NOISE_ERRORS * error, least)
+
+
+def all_runs(filled: Filled) -> Iterator[tuple[FilledRow, str, Result]]:
+    """Yields every run of a table, with its row and its use: "table", or "tuning" for λ alone."""
+    for row in filled.rows:
+        for result in row.runs:
+            yield row, "table", result
+        in_table = set(map(id, row.runs))
+        for result in row.tuning:
+            if id(result) not in in_table:
+                yield row, "tuning", result
+
+
+def missing_runs(filled: Mapping[str, Filled]) -> list[commands.Missing]:
+    """Returns the runs that can be made now, in the order of the tables, each once."""
+    seen: set[tuple[str, str]] = set()
+    runs = []
+    for row in (row for one in filled.values() for row in one.rows):
+        for missing in row.missing:
+            new = missing.without(seen)
+            seen.update(new.runs())
+            if new.seeds:
+                runs.append(new)
+    return runs
+
+
+def waiting(filled: Mapping[str, Filled]) -> list[FilledRow]:
+    """Returns the rows whose λ waits for runs."""
+    return [row for one in filled.values() for row in one.rows if row.waits]
+
+
+def waiting_runs(filled: Mapping[str, Filled]) -> list[commands.Command]:
+    """Returns the command of every run of such rows; one that several need, once."""
+    return list(
+        {
+            (row.command.script, *row.command.flags.items(), seed): row.command
+            for row in waiting(filled)
+            if row.command
+            for seed in row.seeds
+        }.values()
+    )

@@ -1,0 +1,182 @@
+"""What the figures of a table draw: plain numbers from its stored runs, for `tables.figures`.
+
+Every function takes a filled table and returns its figures, one for each group of rows unless it
+says otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from common import metrics
+from harness import figures as run_figures
+from harness import results, style
+from tables import contents, figures
+
+
+def curves(filled: contents.Filled) -> list[style.Drawing]:
+    """ACC after each task, a line a row; joint training has a level."""
+
+    def data(rows: Sequence[contents.FilledRow]) -> dict[str, Any]:
+        lines: dict[str, Any] = {}
+        levels: dict[str, Any] = {}
+        for row, found in _finished(rows):
+            if results.is_joint(found[0]["accuracy"]):
+                levels[row.row.label] = [one["metrics"]["ACC"] for one in found]
+            else:
+                lines[row.row.label] = [
+                    metrics.average_accuracy_curve(one["accuracy"]) for one in found
+                ]
+        return {"curves": lines, "levels": levels, "order": _order(filled)} if lines else {}
+
+    return _by_group(filled, "curves", run_figures.average_accuracy, "ACC after each task", data)
+
+
+def final_accuracies(filled: contents.Filled) -> list[style.Drawing]:
+    """The accuracy on each task after the last one, a line a row."""
+
+    def data(rows: Sequence[contents.FilledRow]) -> dict[str, Any]:
+        found = {row.row.label: [one["accuracy"][-1] for one in of] for row, of in _finished(rows)}
+        return {"rows": found, "order": _order(filled)} if found else {}
+
+    title = "final accuracy on each task"
+    return _by_group(filled, "final", figures.final_accuracy, title, data)
+
+
+def strengths(filled: contents.Filled) -> list[style.Drawing]:
+    """Validation ACC and F over λ, from the runs that chose it."""
+
+    def data(rows: Sequence[contents.FilledRow]) -> dict[str, Any]:
+        points: dict[str, Any] = {}
+        chosen = {}
+        for row in rows:
+            if not row.grid:
+                continue
+            points[row.row.label] = {
+                strength: _validation([one for one in row.tuning if one["lambda"] == strength])
+                for strength in row.grid
+            }
+            if row.strengths:
+                chosen[row.row.label] = row.strengths[0]
+        arguments = {"points": points, "chosen": chosen, "order": _order(filled)}
+        return arguments if points else {}
+
+    seeds = len(filled.table.tuning)
+    title = f"choice of λ on the validation set, {seeds} seed{'s' if seeds > 1 else ''}"
+    return _by_group(filled, "strengths", figures.over_strengths, title, data)
+
+
+def _validation(runs: Sequence[results.Result]) -> tuple[list[tuple[float, float]], int]:
+    """Returns validation ACC and F of the runs that finished, and how many diverged."""
+    found = [one["validation_accuracy"] for one in runs if one["status"] == "finished"]
+    pairs = [(metrics.average_accuracy(one), metrics.forgetting(one)) for one in found]
+    return pairs, len(runs) - len(pairs)
+
+
+def means(filled: contents.Filled) -> list[style.Drawing]:
+    """ACC of every row, all groups in one figure."""
+    column = filled.table.columns[0]
+    data = {
+        group: {_label(row, column): list(row.values(column).values()) for row in rows}
+        for group, rows in filled.groups().items()
+    }
+    arguments = {"groups": data, "xlabel": "Test accuracy, mean of all tasks (%)"}
+    return [style.Drawing("means", figures.means, filled.table.title, arguments)]
+
+
+def differences(filled: contents.Filled) -> list[style.Drawing]:
+    """Paired differences to the reference, all groups in one figure."""
+    column = filled.table.columns[0]
+    data: dict[str, dict[str, Any]] = {}
+    for group, rows in filled.groups().items():
+        each: dict[str, Any] = {}
+        references: dict[str, None] = {}
+        for row in rows:
+            reference = filled.reference(row)
+            if reference is None or (found := contents.difference(row, reference, column)) is None:
+                continue
+            each[_label(row, column)] = (found.mean, found.std, list(found.values))
+            references[reference.row.label] = None
+        if each:
+            data[f"{group} (reference: {'; '.join(references)})".lstrip()] = each
+    xlabel = f"{column.title} less that of the reference, paired by seed (percentage points)"
+    arguments = {"groups": data, "xlabel": xlabel}
+    drawing = style.Drawing("differences", figures.differences, filled.table.title, arguments)
+    return [drawing] if data else []
+
+
+def updates(filled: contents.Filled) -> list[style.Drawing]:
+    """ACC over λ, a panel a group and a line a row."""
+    data = {
+        group: {
+            row.row.label: {
+                column.strength: (list(row.values(column).values()), row.diverged(column))
+                for column in filled.table.columns
+            }
+            for row in rows
+        }
+        for group, rows in filled.groups().items()
+    }
+    return [style.Drawing("strengths", figures.updates, filled.table.title, {"points": data})]
+
+
+def agreement(filled: contents.Filled) -> list[style.Drawing]:
+    """ACC of every script beside that of the release where there is one."""
+    column = filled.table.columns[0]
+    data = {}
+    for row in filled.rows:
+        if row.command is None:
+            continue
+        reference = filled.reference(row)
+        theirs = reference.estimate(column) if reference else None
+        ours = list(row.values(column).values())
+        data[row.command.script] = (list(theirs.values) if theirs else None, ours)
+    return [style.Drawing("agreement", figures.agreement, filled.table.title, {"pairs": data})]
+
+
+def along_training(filled: contents.Filled) -> list[style.Drawing]:
+    """The accuracy of the first tasks in the course of training, a panel a row."""
+
+    def data(rows: Sequence[contents.FilledRow]) -> dict[str, Any]:
+        traces = {row.row.label: [one["trace"] for one in of] for row, of in _finished(rows)}
+        return {"traces": traces} if traces else {}
+
+    title = "the first tasks"
+    return _by_group(filled, "trace", figures.along_training, title, data)
+
+
+def _order(filled: contents.Filled) -> list[str]:
+    """Returns all labels of a table, so that a method looks the same in all its figures."""
+    return list(dict.fromkeys(row.row.label for row in filled.rows))
+
+
+def _finished(
+    rows: Sequence[contents.FilledRow],
+) -> list[tuple[contents.FilledRow, list[results.Result]]]:
+    """Returns the rows of which a run finished, with those that did."""
+    return [(row, finished) for row in rows if (finished := row.finished)]
+
+
+def _label(row: contents.FilledRow, column: contents.Column) -> str:
+    diverged = row.diverged(column)
+    return row.row.label + (f" ({diverged} of {len(row.runs)} diverged)" if diverged else "")
+
+
+def _by_group(
+    filled: contents.Filled,
+    name: str,
+    draw: Callable[..., Any],
+    title: str,
+    data: Callable[[Sequence[contents.FilledRow]], dict[str, Any]],
+) -> list[style.Drawing]:
+    groups = filled.groups()
+    found = []
+    for group, rows in groups.items():
+        arguments = data(rows)
+        if arguments:
+            suffix = "-" + re.sub(r"\W+", "-", group.lower()) if len(groups) > 1 else ""
+            of = ", ".join(part for part in (filled.table.title, group.lower()) if part)
+            found.append(style.Drawing(name + suffix, draw, f"{of}: {title}", arguments))
+    return found

@@ -1,0 +1,118 @@
+"""Texts of generated blocks that are not a table of runs: speed, time, the effect of defects."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness import options
+from tables import contents, pages
+
+# Heads of the benchmark's ratios.
+RIVALS = {
+    "session": "session / ours",
+    "fit": "Keras fit / ours",
+    "eager": "eager / ours",
+    "limit": "products / ours",
+}
+PARTS = ("passes", "passes-small", "start-up", "throughput")
+SMALL_NETWORK = "64-32: "
+
+
+def spread(ratio: Mapping[str, float]) -> str:
+    """Returns a ratio of times: median (quartiles)."""
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+
+def avalanche(measured: Mapping[str, Any]) -> str:
+    """Returns the block that shows Avalanche beside our scripts.
+
+    Args:
+        measured: what `benchmark/beside_avalanche.py` wrote.
+    """
+    lines = []
+    for network, methods in measured["networks"].items():
+        for method, sides in methods.items():
+            ratios = [spread(sides[side]["ratio"]) for side in ("theirs", "batched")]
+            kept = [f"{100 * sides[side]['kept']:.1f}" for side in ("ours", "theirs")]
+            lines.append([f"{network}, {method}", *ratios, *kept])
+    header = ["Avalanche / ours", "batched / ours", "ACC, ours", "ACC, Avalanche"]
+    return pages.markdown(["", *header], lines)
+
+
+def speed(benchmark: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the blocks that show the benchmark's ratios, by name.
+
+    Args:
+        benchmark: what `benchmark/speed.py` wrote.
+    """
+    steps = [
+        [f"`{script}`", *(spread(one["ratios"][rival]) for rival in RIVALS)]
+        for script, one in benchmark["steps"].items()
+    ]
+    rest = [
+        [(SMALL_NETWORK if part == "passes-small" else "") + what, spread(one["ratio"]), one["to"]]
+        for part in PARTS
+        for what, one in benchmark[part].items()
+        if what != one["to"]
+    ]
+    return {
+        "speed of a step": pages.markdown(["step", *RIVALS.values()], steps),
+        "speed of the rest": pages.markdown(["what", "time", "relative to"], rest),
+    }
+
+
+def scripts(
+    described: Mapping[str, tuple[str, str]], with_defaults: Sequence[contents.Filled]
+) -> str | None:
+    """Returns the block that lists the scripts; None as long as a table is not complete.
+
+    Args:
+        described: scenario and what it is, by script.
+        with_defaults: tables in which scripts run with their default settings, whatever the λ.
+    """
+    if not all(filled.complete for filled in with_defaults):
+        return None
+    seconds: dict[str, list[float]] = {}
+    for filled in with_defaults:
+        for row, _, result in contents.all_runs(filled):
+            if row.command and not row.command.flags:
+                seconds.setdefault(row.command.script, []).append(result["seconds"])
+    cells = [
+        [f"`{script}.py`", *texts, _duration(statistics.median(seconds[script]))]
+        for script, texts in described.items()
+    ]
+    return pages.markdown(["command", "scenario", "what it is", "time"], cells, texts=3)
+
+
+def _duration(seconds: float) -> str:
+    """Returns seconds, or from 100 on minutes."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def defects(filled: contents.Filled) -> str | None:
+    """Returns the block that shows the effect of each defect; None as long as it is not complete.
+
+    Args:
+        filled: a table with a group a script, whose labels begin with the defect or "all".
+    """
+    if not filled.complete:
+        return None
+    of_defects: dict[str, list[str]] = {name: [] for name in (*options.DEFECTS, "all")}
+    for row in filled.rows:
+        reference = filled.reference(row)
+        if reference is None:
+            continue
+        found, lost = contents.difference(row, reference), row.diverged(contents.ACC)
+        parts = [pages.plus_minus(found, contents.ACC, "+")] if found else []
+        parts += [f"({lost} diverged)"] if lost else []
+        defect = row.row.label.split()[0].strip(":,")
+        of_defects[defect].append(" ".join((row.row.group, *parts)))
+    lines = [[defect, "; ".join(each)] for defect, each in of_defects.items() if each]
+    rows = f"[rows and commands](../results/README.md#{pages.anchor(filled.table.title)})"
+    return (
+        "The effect of each on the short protocols, in points of ACC, paired by seed, mean ± "
+        f"standard error ({rows}):\n\n"
+        f"{pages.markdown(['', 'ACC with it less ACC without'], lines)}"
+    )

@@ -1,0 +1,1485 @@
+"""The scripts from end to end: results, resuming, grids, divergence, bad surroundings.
+
+Most runs take place in this process, which has TensorFlow and compiled programs at hand. Where a
+process is the point, several are started early and run beside the other tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import functools
+import gzip
+import importlib
+import io
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from common import metrics
+from harness import figures, process, report, results, run_files, screen, style
+from harness import progress as progresses
+from tests.conftest import ROOT, SCRIPTS
+
+import numpy as np
+import pytest
+
+METHODS = ["anpyc_wo_np", "anpyc_wi_np"]
+# Those that are run in a process of their own, too: one of each kind, since all have one `main`.
+ON_THEIR_OWN = ["anpyc_wi_np", "lwf", "joint", "cal_importance_distribution"]
+# Result fields that not every script has.
+OWN_FIELDS = {
+    "anpyc_wi_np": {"sparsity", "omega"},
+    **{script: {"omega"} for script in ("anpyc_wo_np", "ewc", "mas", "si")},
+    "cal_importance_distribution": {"path", "importance"},
+}
+
+Run = Callable[..., Any]
+
+
+def stored(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return all results below a folder, by file name."""
+    return {path.name: json.loads(path.read_text()) for path in sorted(folder.rglob("*.json"))}
+
+
+def only(folder: Path) -> dict[str, Any]:
+    """Return the only result below a folder."""
+    (result,) = stored(folder).values()
+    return result
+
+
+def numbers(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what has to be equal when a run is computed again."""
+    return {key: result[key] for key in result.keys() - {"seconds", "date", "versions"}}
+
+
+def snapshot(folder: Path) -> dict[str, Any]:
+    """Return contents and times of change of all files below a folder."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Return what is below a folder only while a run lasts."""
+    return [path for path in folder.rglob("*") if path.suffix not in (".json", ".png", ".npz", "")]
+
+
+def checkpoint_below(folder: Path) -> Path:
+    """Return the path of the only checkpoint below a folder."""
+    (path,) = folder.rglob("*.ckpt/state.npz")
+    return path
+
+
+def assert_done(ended: Any) -> None:
+    """Assert that a script ended well, with nothing on stderr."""
+    assert (ended.status, ended.err) == (0, "")
+
+
+def fast_for(*scripts: str) -> pytest.MarkDecorator:
+    """Returns a mark: the test is slow for all other scripts, which share what it tests."""
+    assert set(scripts) <= set(SCRIPTS)
+    marks = {one: () if one in scripts else pytest.mark.slow for one in SCRIPTS}
+    return pytest.mark.parametrize(
+        "script", [pytest.param(one, marks=mark) for one, mark in marks.items()]
+    )
+
+
+def fields_of(script: str) -> set[str]:
+    """Return the names of a script's settings."""
+    return {field.name for field in dataclasses.fields(importlib.import_module(script).Settings)}
+
+
+# Processes that run beside the tests
+
+# More than a hundred epochs, so that there is time to interrupt them.
+LONG = ["--epochs", "60", "--results-dir", "results"]
+GRID = [*LONG, "--lambda", "0", "3", "--seeds", "0", "1", "2"]
+
+How = tuple[int, str, str]  # a process ended: exit status, standard output, standard error
+
+
+def long_flags(script: str) -> list[str]:
+    """Return the flags of a run of a few seconds."""
+    return [*LONG, *(["--retrain-epochs", "30"] if "retrain_epochs" in fields_of(script) else [])]
+
+
+def ends(*processes: subprocess.Popen[str]) -> list[How]:
+    """Return how processes ended, when they have."""
+    texts = [process.communicate(timeout=600) for process in processes]
+    return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]
+
+
+def after_saves(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+    """Wait until a process has saved so many checkpoints, or has ended."""
+    seen = saved_at(folder)
+    while count and process.poll() is None:
+        time.sleep(0.002)
+        if saved_at(folder) != seen:
+            seen, count = saved_at(folder), count - 1
+
+
+def saved_at(folder: Path) -> list[int]:
+    """Return when the checkpoint below a folder was written, in a list that is empty without."""
+    times = []
+    for path in folder.glob("results/*/*.ckpt/state.npz"):
+        with contextlib.suppress(FileNotFoundError):  # just removed
+            times.append(path.stat().st_mtime_ns)
+    return times
+
+
+def interrupt(
+    folder: Path, start_script: Run, script: str, signals: list[int], seed: int
+) -> list[How]:
+    """Start a script, send it a signal at a random moment, and so on, and let it end at last."""
+    generator = random.Random(f"{script} {seed}")
+    parts = []
+    for number in [*signals, None]:
+        process = start_script(script, folder, *long_flags(script))
+        if number is not None:
+            after_saves(process, folder, generator.randint(1, 10))
+            time.sleep(generator.uniform(0, 0.02))
+            process.send_signal(number)
+        parts += ends(process)
+    return parts
+
+
+def share(folder: Path, start_script: Run) -> list[How]:
+    """Start two processes with the same six runs."""
+    return ends(*[start_script("anpyc_wo_np", folder, *GRID) for _ in range(2)])
+
+
+def take_over(folder: Path, start_script: Run) -> list[How]:
+    """Kill a process while another one waits for its run."""
+
+    def said_until(text: str) -> str:
+        said = ""
+        while text not in said and (line := second.stdout.readline()):
+            said += line
+        return said
+
+    flags = [*long_flags("anpyc_wo_np"), "--epochs", "3000"]
+    first = start_script("anpyc_wo_np", folder, *flags)
+    after_saves(first, folder, 3)
+    second = start_script("anpyc_wo_np", folder, *flags)
+    said = said_until("waiting")
+    first.kill()
+    said += said_until("continuing")
+    second.send_signal(signal.SIGINT)  # it need not end what it took over
+    [(status, out, err)] = ends(second)
+    return [*ends(first), (status, said + out, err)]
+
+
+@pytest.fixture(scope="module")
+def background(
+    run_script: Run, start_script: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Any, tuple[Path, Future[Any]]]]:
+    """Yield all that runs beside the tests, two at a time: where it runs, and what it returns."""
+    with ThreadPoolExecutor(2) as pool:
+
+        def begin(function: Callable[..., Any], *arguments: Any) -> tuple[Path, Future[Any]]:
+            folder = tmp_path_factory.mktemp("background")
+            return folder, pool.submit(function, folder, *arguments)
+
+        whole = {
+            script: begin(functools.partial(run_script, script), "--results-dir", "results")
+            for script in ON_THEIR_OWN
+        }
+        signals = [signal.SIGINT, signal.SIGKILL]
+        interrupted = {
+            ("interrupted", script): begin(interrupt, start_script, script, signals, 0)
+            for script in METHODS
+        }
+        several = {function: begin(function, start_script) for function in (share, take_over)}
+        yield whole | interrupted | several
+        pool.shutdown(cancel_futures=True)
+
+
+# A script's first run, on which several tests look
+
+
+@dataclasses.dataclass
+class FirstRun:
+    """A script's run in this process: its results folder, how it ended, its only result."""
+
+    folder: Path
+    ended: Any
+    result: dict[str, Any]
+
+
+FirstRuns = Callable[[str], FirstRun]
+
+
+@pytest.fixture(scope="module")
+def first_runs(call_script: Run, tmp_path_factory: pytest.TempPathFactory) -> FirstRuns:
+    """Return the function that gives a script's first run."""
+
+    @functools.cache
+    def first(script: str) -> FirstRun:
+        folder = tmp_path_factory.mktemp(script)
+        ended = call_script(script, "--results-dir", folder)
+        assert_done(ended)
+        return FirstRun(folder, ended, only(folder))
+
+    return first
+
+
+@pytest.fixture
+def first_run(script: str, first_runs: FirstRuns) -> FirstRun:
+    """Return the script's first run."""
+    return first_runs(script)
+
+
+def changed_copy(first_run: FirstRun, folder: Path, **changes: Any) -> Path:
+    """Copy the files of a run, with changes in its result, and return the path of that."""
+    shutil.copytree(first_run.folder, folder, dirs_exist_ok=True)
+    (path,) = folder.rglob("*.json")
+    path.write_text(json.dumps({**first_run.result, **changes}))
+    return path
+
+
+@pytest.mark.usefixtures("background")  # starts it
+def test_run_ends_well_and_names_what_it_wrote(first_run: FirstRun) -> None:
+    named = {line.strip() for line in first_run.ended.out.splitlines()}
+    written = [path for path in first_run.folder.rglob("*") if path.is_file()]
+    for path in written:
+        assert str(path) in named
+    figures = [path for path in written if path.suffix == ".png"]
+    assert figures
+    for path in figures:
+        assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert unfinished(first_run.folder) == []
+
+
+# How files begin.
+KINDS = {"png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF", "svg": b"<?xml"}
+
+
+def without_figures(first_run: FirstRun, folder: Path) -> dict[str, bytes]:
+    """Copy the files of a run but its figures, and return those, by name."""
+    shutil.copytree(first_run.folder, folder, ignore=shutil.ignore_patterns("*.png"))
+    return {path.name: path.read_bytes() for path in first_run.folder.rglob("*.png")}
+
+
+@pytest.mark.parametrize("script", ["finetune", "cal_importance_distribution"])
+@pytest.mark.parametrize(
+    "flags", ["--figures pdf", "--figures svg", "--figures none", "--no-figures"]
+)
+def test_figures_are_drawn_as_wanted(
+    script: str, flags: str, first_runs: FirstRuns, call_script: Run, tmp_path: Path
+) -> None:
+    names = without_figures(first_runs(script), tmp_path / "results")
+    before = set(tmp_path.rglob("*"))
+    ended = call_script(script, "--results-dir", tmp_path / "results", *flags.split())
+    assert_done(ended)
+    drawn = set(tmp_path.rglob("*")) - before
+    kind = flags.split()[-1]
+    if kind not in KINDS:
+        assert not drawn
+        return
+    assert {path.name for path in drawn} == {name.replace(".png", f".{kind}") for name in names}
+    for path in drawn:
+        assert f"  {path}\n" in ended.out
+        content = path.read_bytes()
+        assert content.startswith(KINDS[kind])
+        if kind == "pdf":  # its fonts are TrueType
+            assert b"/FontFile2" in content and b"/Type3" not in content
+
+
+def test_users_figure_settings_change_nothing(
+    first_runs: FirstRuns, run_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    figures = without_figures(first_runs("finetune"), tmp_path / "results")
+    wishes = "text.usetex: True\nfont.family: not there\nno.such.setting: 1\nfont.size: 30\n"
+    (tmp_path / "matplotlibrc").write_text(wishes)
+    monkeypatch.setenv("MPLBACKEND", "module://not_there")  # as a notebook leaves it
+    assert_done(run_script("finetune", tmp_path, "--results-dir", "results"))
+    assert {path.name: path.read_bytes() for path in tmp_path.rglob("*.png")} == figures
+
+
+def failing(*arguments: Any, **more: Any) -> Any:
+    """Draw nothing."""
+    raise RuntimeError("no fonts\nand more")
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("file", "result.matrix.png could not be drawn: Is a directory"),
+        ("figure", "result.matrix.png could not be drawn: RuntimeError: no fonts"),
+        ("all", "no figures: RuntimeError: no fonts"),
+    ],
+)
+def test_failing_figure_is_told_and_the_run_is_done(
+    where: str,
+    line: str,
+    first_runs: FirstRuns,
+    call_script: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "results"
+    names = {name.replace(".png", "") for name in without_figures(first_runs("finetune"), folder)}
+    (matrix,) = (name for name in names if name.endswith(".matrix"))
+    if where == "file":
+        (folder / "finetune" / f"{matrix}.png").mkdir()
+    elif where == "figure":
+        monkeypatch.setattr(figures, "accuracy_matrix", failing)
+    else:  # Matplotlib cannot be loaded, say
+        monkeypatch.setattr(style, "Drawing", failing)
+    ended = call_script("finetune", "--results-dir", folder)
+    assert_done(ended)
+    told = line.replace("result.matrix", matrix)
+    assert [told in one for one in ended.out.splitlines()].count(True) == 1
+    assert "and more" not in ended.out
+    drawn = {path.stem for path in folder.rglob("*.png") if path.is_file()}
+    assert drawn == (set() if where == "all" else names - {matrix})
+    (stored_file,) = folder.rglob("*.json")
+    for path in (*folder.rglob("*.png"), stored_file):
+        assert path.is_dir() or f"  {path}\n" in ended.out
+
+
+def documented_fields() -> dict[str, str]:
+    """Return the fields of a result that the docstring of harness/results.py names."""
+    pattern = r"^    (\w+(?:, \w+)*)  +(.+(?:\n {20}.*)*)"
+    entries = re.findall(pattern, results.__doc__, flags=re.MULTILINE)
+    return {name: text for names, text in entries for name in names.split(", ")}
+
+
+def test_result_has_exactly_the_documented_fields(first_run: FirstRun, script: str) -> None:
+    documented = documented_fields()
+    optional = {name for name, text in documented.items() if re.search("absent|alone", text)}
+    own = OWN_FIELDS.get(script, set())
+    assert own <= optional
+    assert set(first_run.result) == documented.keys() - optional | own
+
+
+def test_result_says_what_was_run(first_run: FirstRun, script: str) -> None:
+    result, settings = first_run.result, first_run.result["settings"]
+    assert result["schema"] == results.SCHEMA
+    assert result["script"] == script
+    assert result["status"] == "finished"
+    assert result["as_released"] == []
+    has_strength = "strength" in fields_of(script)
+    assert result["lambda"] == (3 if has_strength else None)
+    assert result["seed"] == 0
+    assert settings["train_examples"] == 300
+    assert settings["hidden"] == [16, 8]
+    assert settings["epochs"] == 2
+    assert settings.get("steps") is None
+    assert re.fullmatch("[0-9a-f]{64}", settings["data"])
+    assert not settings.keys() & {"data_dir", "results_dir", "device", "fresh", "seeds", "strength"}
+    versions = {"python", "tensorflow", "numpy", "platform", "device", "threads", "code"}
+    assert result["versions"].keys() == versions
+    assert result["versions"]["device"] == "cpu"
+    assert result["versions"]["threads"] == process.threads()
+    assert result["seconds"] > 0
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", result["date"])
+    # Not the default settings: a hash is in the name.
+    name = "lambda3_seed0" if has_strength else "seed0"
+    (path,) = first_run.folder.rglob("*.json")
+    assert re.fullmatch(rf"{name}-[0-9a-f]{{8}}\.json", path.name)
+    assert path.parent == first_run.folder / script
+
+
+def test_accuracies_have_their_shape_and_learn(first_run: FirstRun, script: str) -> None:
+    tasks = first_run.result["settings"].get("tasks", 1)
+    shape = [tasks] if script == "joint" else list(range(1, tasks + 1))
+    for key, images in (("accuracy", 200), ("validation_accuracy", 5000)):
+        rows = first_run.result[key]
+        assert [len(row) for row in rows] == shape
+        values = np.concatenate(rows)
+        assert np.all((values >= 0) & (values <= 1))
+        assert values * images == pytest.approx(np.round(values * images), abs=1e-6)
+    chance = 0.1 / tasks if script == "joint" else 0.1  # the joint run names the task, too
+    assert np.mean(first_run.result["validation_accuracy"][-1]) > 1.5 * chance
+
+
+def test_metrics_are_those_of_the_accuracies(first_run: FirstRun, script: str) -> None:
+    rows = first_run.result["accuracy"]
+    expected = metrics.joint_summary(rows[0]) if script == "joint" else metrics.summary(rows)
+    assert first_run.result["metrics"] == expected
+
+
+def test_screen_shows_settings_accuracies_and_the_table(first_run: FirstRun, script: str) -> None:
+    out, result = first_run.ended.out, first_run.result
+    lines = out.splitlines()
+    assert lines[0].startswith(f"{script} on cpu, TensorFlow ")
+    changed = lines[1].removeprefix("  not the defaults: ").split(", ")
+    assert {"--batch-size 20", "--hidden 16 8", "--train-examples 300"} < set(changed)
+    assert lines[2] == "  as released: nothing"
+    table = [line for line in lines[3:] if re.match("  (--|data )", line)]
+    kept = [cell for line in table for cell in re.split("  +", line.strip())]
+    assert {"--init fan-in-uniform" if script == "si" else "--init truncated-normal"} < set(kept)
+    names = {cell.split()[0].lstrip("-").replace("-", "_") for cell in [*changed, *kept]}
+    assert names == result["settings"].keys()
+    assert not set(changed) & set(kept)
+    for row in result["accuracy"]:
+        each = " ".join(f"{100 * value:.2f}" for value in row)
+        assert f"mean {100 * np.mean(row):.2f} %, each {each}" in out
+    if script != "cal_importance_distribution":
+        (row,) = [line for line in lines if line.startswith("│") and " ACC " not in line]
+        cells = [cell.strip() for cell in row.strip("│").split("│")]
+        assert cells[1] == "0"
+        assert cells[2] == f"{100 * np.mean(result['validation_accuracy'][-1]):.2f}"
+        wanted = [result["metrics"][key] for key in ("ACC", "F", "F_max", "LA")]
+        assert cells[3:7] == ["-" if v is None else f"{100 * v:.2f}" for v in wanted]
+
+
+# The same command again
+
+
+@fast_for("anpyc_wo_np", "cal_importance_distribution", "joint")
+def test_finished_run_is_reported_and_with_fresh_repeated(
+    first_run: FirstRun, script: str, call_script: Run, tmp_path: Path
+) -> None:
+    false = [[0.123] * len(row) for row in first_run.result["accuracy"]]
+    path = changed_copy(first_run, tmp_path, accuracy=false, metrics=results.metrics_of(false))
+    before = path.read_bytes(), path.stat()
+    ended = call_script(script, "--results-dir", tmp_path, "--seeds", "0", "1")
+    assert_done(ended)
+    assert f"done before, see {path}\n" in ended.out
+    assert "other sources" not in ended.out
+    assert (path.read_bytes(), path.stat()) == before
+    other = next(result for result in stored(tmp_path).values() if result["seed"] == 1)
+    assert other["settings"] == first_run.result["settings"]
+    assert other["validation_accuracy"] != first_run.result["validation_accuracy"]
+
+    ended = call_script(script, "--results-dir", tmp_path, "--fresh")
+    assert_done(ended)
+    assert "done before" not in ended.out
+    assert numbers(json.loads(path.read_text())) == numbers(first_run.result)
+    assert other in stored(tmp_path).values()  # not asked for, not discarded
+    assert unfinished(tmp_path) == []
+
+
+@fast_for("anpyc_wi_np")
+def test_released_defects_are_switched_on_and_stored(
+    script: str, first_runs: FirstRuns, call_script: Run, tmp_path: Path
+) -> None:
+    ended = call_script(script, "--results-dir", tmp_path, "--as-released")
+    assert_done(ended)
+    defects = list(importlib.import_module(script).Settings.DEFECTS)
+    assert f"as released: {' '.join(defects)}\n" in ended.out
+    result, first_run = only(tmp_path), first_runs(script)
+    assert result["as_released"] == defects
+    computed = "importance" if "importance" in result else "validation_accuracy"
+    assert result[computed] != first_run.result[computed]
+    assert stored(tmp_path).keys() != stored(first_run.folder).keys()
+
+
+# Interruptions
+
+
+def stop_at_save(monkeypatch: pytest.MonkeyPatch, wanted: int) -> Callable[[], None]:
+    """Make the saving of a checkpoint end in Ctrl-C; return the function that counts from 1 again.
+
+    Args:
+        monkeypatch: restores it.
+        wanted: which one; those before it are saved, this one is not.
+    """
+    save = run_files.RunFiles.save_checkpoint
+    count = 0
+
+    def save_or_stop(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == wanted:
+            raise KeyboardInterrupt
+        save(*arguments)
+
+    def restart() -> None:
+        nonlocal count
+        count = 0
+
+    monkeypatch.setattr(run_files.RunFiles, "save_checkpoint", save_or_stop)
+    return restart
+
+
+def interrupt_every_epoch(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, script: str, *flags: object
+) -> int:
+    """Run a script one epoch at a time, each time losing the next one; return the epochs."""
+    restart = stop_at_save(monkeypatch, wanted=2)
+    for attempt in range(1, 100):
+        restart()
+        ended = call_script(script, *flags)
+        assert ("continuing after" in ended.out) == (attempt > 1)
+        if ended.status == 0:
+            return attempt
+        assert ended.status == 130
+        assert ended.err.strip().count("\n") == 0
+        assert "Traceback" not in ended.err
+    pytest.fail("the run does not get ahead")
+
+
+def test_run_interrupted_in_every_epoch_gives_the_same_numbers(
+    first_run: FirstRun,
+    script: str,
+    call_script: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    epochs = interrupt_every_epoch(call_script, monkeypatch, script, "--results-dir", tmp_path)
+    expected = {"joint": 2, "anpyc_wi_np": 6, "cal_importance_distribution": 5}
+    assert epochs == expected.get(script, 4)
+    assert numbers(only(tmp_path)) == numbers(first_run.result)
+    assert unfinished(tmp_path) == []
+
+
+def test_ctrl_c_says_how_to_go_on(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    restart = stop_at_save(monkeypatch, wanted=2)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert ended.status == 130
+    assert "the same command continues" in ended.err
+    assert checkpoint_below(tmp_path).exists()
+    # With --fresh the same command does not continue, and must not be recommended as it is.
+    restart()
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--fresh")
+    assert ended.status == 130
+    assert "--fresh" in ended.err
+    assert "continuing" not in ended.out
+
+
+@pytest.mark.parametrize("flags", [["--seeds", "0"], ["--fresh"]])
+def test_ctrl_c_while_drawing_says_that_all_runs_are_done(
+    flags: list[str],
+    call_script: Run,
+    first_runs: FirstRuns,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    first_run = first_runs("anpyc_wo_np")
+    shutil.copytree(first_run.folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(style, "save", interrupt)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, *flags)
+    assert ended.status == 130
+    assert "all runs are done" in ended.err and "continues" not in ended.err
+    assert ("--fresh" in ended.err) == ("--fresh" in flags)
+
+
+def changed(position: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Return a checkpoint's position with a change; value None: without the key."""
+    left = {name: part for name, part in position.items() if name != key}
+    return left if value is None else {**left, key: value}
+
+
+POSITION = ("place", "steps", "accuracy", "validation_accuracy", "trace", "details", "seconds")
+DAMAGE = [
+    *((key, None) for key in (*POSITION, "versions")),
+    ("place", [0, 0, 1]),
+    ("place", ["1", 0, "", 1]),
+    ("place", [1.0, 0, "", 1]),
+    ("place", [3, 0, "", 1]),  # and a row
+    ("place", [1, -1, "", 1]),
+    ("steps", [16, 16]),
+    ("steps", [16, 8, 48]),
+    ("steps", [16, 16, 10**6]),
+    ("accuracy", []),
+    ("accuracy", [[50.0]]),
+    ("validation_accuracy", [["0.5"]]),
+    ("trace", {}),
+    ("details", []),
+    ("details", {"sparsity": "much"}),
+    ("seconds", "long"),
+    ("versions", []),
+]
+
+
+@pytest.fixture(scope="module")
+def interrupted_run(call_script: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results folder of a run that has saved three checkpoints of four."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at_save(patch, wanted=4)
+        assert call_script("anpyc_wo_np", "--results-dir", folder).status == 130
+    return folder
+
+
+@pytest.mark.parametrize(("key", "value"), [("network.0", None), *DAMAGE])
+def test_unusable_checkpoint_is_told_in_one_line_and_the_run_starts_over(
+    key: str,
+    value: Any,
+    interrupted_run: Path,
+    call_script: Run,
+    first_runs: FirstRuns,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(interrupted_run, tmp_path, dirs_exist_ok=True)
+    path = checkpoint_below(tmp_path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    if key in arrays:
+        arrays[key] = arrays[key][:-1]  # as of another version of the script
+    else:
+        content = json.loads(str(arrays["position"]))
+        content["position"] = changed(content["position"], key, value)
+        arrays["position"] = np.array(json.dumps(content))
+    np.savez(path, **arrays)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert_done(ended)
+    (line,) = [line for line in ended.out.splitlines() if str(path) in line]
+    assert "from the beginning" in line
+    assert "continuing" not in ended.out
+    assert numbers(only(tmp_path)) == numbers(first_runs("anpyc_wo_np").result)
+
+
+def test_run_continued_in_other_surroundings_says_so_and_so_does_its_result(
+    interrupted_run: Path,
+    call_script: Run,
+    first_runs: FirstRuns,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(interrupted_run, tmp_path, dirs_exist_ok=True)
+    began = process.threads()
+    with monkeypatch.context() as patch:
+        patch.setenv(
+            "TF_NUM_INTRAOP_THREADS", "7"
+        )  # of which TensorFlow, long begun, knows nothing
+        stop_at_save(patch, wanted=2)
+        ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--epochs", "2")
+    assert "continuing after" in ended.out
+    (line,) = [line for line in ended.out.splitlines() if "made so far with" in line]
+    assert f"threads {began} (now 7):" in line
+    result = only(tmp_path)
+    assert result["versions"]["threads"] == "7"
+    (before,) = result.pop("versions_before")
+    assert before == {**result["versions"], "threads": began}
+    assert numbers(result) == numbers(first_runs("anpyc_wo_np").result)
+    assert "done before" in call_script("anpyc_wo_np", "--results-dir", tmp_path).out
+
+
+def test_seconds_are_those_of_all_parts_without_the_time_between_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progresses, "time", types.SimpleNamespace(monotonic=lambda: now))
+    files = run_files.RunFiles(tmp_path, "a_run", {})
+    with files.hold():
+        for seconds in (10, 20):
+            progress = progresses.Progress(files)
+            progress.start(total_steps=2)
+            next(progress.tasks([None]))
+            next(progress.epochs(steps=2, epoch_steps=1))
+            now += 10
+            progress.epoch_done(0.0)
+            assert progress.seconds == seconds
+            now += 1000
+
+
+# Grids
+
+
+def test_grid_makes_every_run_and_names_the_best_strength(
+    call_script: Run, first_runs: FirstRuns, tmp_path: Path
+) -> None:
+    flags = ["--lambda", "0", "3", "--seeds", "1", "0", "--results-dir", tmp_path]
+    ended = call_script("anpyc_wo_np", *flags)
+    assert_done(ended)
+    found = stored(tmp_path)
+    names = [name.split("-")[0] for name in found]
+    assert names == ["lambda0_seed0", "lambda0_seed1", "lambda3_seed0", "lambda3_seed1"]
+    for name, result in found.items():
+        assert f"{tmp_path / 'anpyc_wo_np' / name}\n" in ended.out
+        assert name.startswith(f"lambda{result['lambda']:g}_seed{result['seed']}-")
+    ((name, alone),) = stored(first_runs("anpyc_wo_np").folder).items()
+    assert numbers(found[name]) == numbers(alone)
+    assert re.search(r"^4 runs\b", ended.out, flags=re.MULTILINE)
+    assert "3 runs are left" in ended.out
+    again = call_script("anpyc_wo_np", *flags, "--seeds", "2", "0", "1")
+    assert "1 run is left" in again.out  # four of the other five are stored
+    means = {
+        strength: np.mean(
+            [r["validation_accuracy"][-1] for r in found.values() if r["lambda"] == strength]
+        )
+        for strength in (0, 3)
+    }
+    assert means[0] != means[3]
+    best = max(means, key=lambda strength: means[strength])
+    assert marked(ended.out) == {str(best)}
+    assert ("λ 3 is the largest of the grid" in ended.out) == (best == 3)
+    assert len(list(tmp_path.rglob("*.strength.png"))) == 1
+    header = next(line for line in ended.out.splitlines() if line.startswith("┃"))
+    assert "validation ACC" in " ".join(header.split())  # whole, also where there is no terminal
+
+
+def marked(out: str) -> set[str]:
+    """Return the λ that the table marks as the best."""
+    return set(re.findall(r"^│ (\S+) \* ", out, flags=re.MULTILINE))
+
+
+def test_best_strength_is_that_of_the_validation_set_or_as_released_of_the_test_set(
+    call_script: Run, tmp_path: Path
+) -> None:
+    flags = ["--lambda", "0", "3", "--results-dir", tmp_path]
+    for defects, best in ([], "0"), (["--as-released", "D12"], "3"):
+        assert call_script("anpyc_wo_np", *flags, *defects).status == 0
+        for path in tmp_path.rglob("*.json"):
+            result = json.loads(path.read_text())
+            result["accuracy"][-1] = [0.1 + 0.1 * result["lambda"]] * 2
+            result["validation_accuracy"][-1] = [0.9 - 0.1 * result["lambda"]] * 2
+            result["metrics"] = results.metrics_of(result["accuracy"])
+            path.write_text(json.dumps(result))
+        ended = call_script("anpyc_wo_np", *flags, *defects)
+        assert ended.out.count("done before") == 2
+        assert marked(ended.out) == {best}
+        (title,) = [line for line in ended.out.splitlines() if "best λ" in line]
+        assert ("validation" in title) == (best == "0"), title
+
+
+def made_up(strength: float | None, seed: int, test: Any, validation: Any) -> dict[str, Any]:
+    """Return as much of a result as the choice of λ looks at; test None: diverged."""
+    status = "diverged" if test is None else "finished"
+    both = {"accuracy": test, "validation_accuracy": validation}
+    return {"status": status, "lambda": strength, "seed": seed, **both}
+
+
+def test_choice_of_strength() -> None:
+    choose = report.choose_strength
+    rows = [
+        made_up(1, 0, [[0.9], [0.5, 0.9]], [[0.9], [0.5, 0.5]]),
+        made_up(1, 1, [[0.9], [0.5, 0.9]], [[0.9], [0.5, 0.5]]),
+        made_up(2, 0, [[0.1], [0.3, 0.3]], [[0.1], [0.4, 0.4]]),  # best on validation, in the mean
+        made_up(2, 1, [[0.1], [0.3, 0.3]], [[0.1], [0.7, 0.9]]),
+        made_up(3, 0, [[1.0], [0.8, 0.8]], [[1.0], [0.4, 0.4]]),  # best on test
+        made_up(3, 1, [[1.0], [0.8, 0.6]], [[1.0], [0.6, 0.4]]),
+    ]
+    assert choose(rows) == choose(rows[::-1]) == 2
+    assert choose(rows, by_test=True) == 3
+    # One diverged seed rules a λ out.
+    diverged = [made_up(2, 2, None, None), made_up(3, 2, None, None)]
+    assert choose([*rows, diverged[0]]) == 1
+    assert choose([*rows, diverged[1]], by_test=True) == 1
+    assert choose(diverged) is None
+    assert choose([made_up(None, 0, [[0.5]], [[0.5]])]) is None
+    assert choose([made_up(7, 0, [[0.5]], [[0.5]])]) == 7
+    # Of equal ones the smallest, also where the order changes the last bits of the mean.
+    equal = [made_up(1, 0, [], [[0.3, 0.2, 0.1]]), made_up(3, 0, [], [[0.1, 0.2, 0.3]])]
+    assert np.mean([0.3, 0.2, 0.1]) < np.mean([0.1, 0.2, 0.3])
+    assert choose(equal) == choose(equal[::-1]) == 1
+
+
+def test_strength_at_the_end_of_its_grid_is_told() -> None:
+    for best, grid in (3, [1, 3, 10]), (3, [3]), (0, [0, 1]):  # there is nothing below 0
+        assert not report.at_end(best, grid)
+    for best, grid, end, more in (
+        (10, [10, 1, 3], "largest", "larger"),
+        (0.5, [1, 0.5], "smallest", "smaller"),
+    ):
+        assert report.at_end(best, grid)
+        text = report.advice(best, grid)
+        assert f"λ {best} is the {end}" in text and f"add {more} values to --lambda" in text
+
+
+def test_seeds_may_have_tasks_of_their_own(call_script: Run, tmp_path: Path) -> None:
+    ended = {}
+    for kind in ("fixed", "per-seed"):
+        flags = ["--permutations", kind, "--seeds", "0", "1", "--results-dir", tmp_path / kind]
+        assert call_script("finetune", *flags).status == 0
+        ended[kind] = {r["seed"]: numbers(r) for r in stored(tmp_path / kind).values()}
+        for result in ended[kind].values():
+            assert result.pop("settings")["permutations"] == kind
+    assert ended["fixed"][0] == ended["per-seed"][0]
+    assert ended["fixed"][1] != ended["per-seed"][1]
+
+
+# Readings of the accuracy during training
+
+
+@fast_for("anpyc_wi_np", "lwf", "sgd_freeze")
+def test_evaluate_every_adds_a_trace_and_changes_no_other_number(
+    script: str,
+    first_run: FirstRun,
+    call_script: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    if "evaluate_every" not in fields_of(script):
+        pytest.skip("is not a sequence of tasks")
+    flags = ["--evaluate-every", "1"]
+    ended = call_script(script, "--results-dir", tmp_path / "whole", *flags)
+    assert_done(ended)
+    result = only(tmp_path / "whole")
+    trace, found = result["trace"], {**numbers(result)}
+    assert [path.name.split(".")[-2] for path in tmp_path.rglob("*.trace.png")] == ["trace"]
+    for key in ("trace", "settings", "metrics"):
+        del found[key]
+    assert found == {k: v for k, v in numbers(first_run.result).items() if k in found}
+    old = first_run.result["metrics"]
+    assert {key: result["metrics"][key] for key in old} == old
+    assert result["metrics"].keys() - old.keys() == {"min_ACC", "WC_ACC"}
+    epochs = [(reading["task"], reading["phase"], reading["epoch"]) for reading in trace]
+    if script == "anpyc_wi_np":  # task 0 is pruned twice, and read at once each time
+        rounds = [(0, phase, epoch) for phase in (1, 2) for epoch in (0, 1)]
+        assert epochs == [(0, 0, 1), (0, 0, 2), *rounds, (1, 0, 1), (1, 0, 2)]
+        assert [reading["step"] for reading in trace] == [16, 32, 32, 48, 48, 64, 80, 96]
+    else:
+        assert epochs == [(task, 0, epoch) for task in (0, 1) for epoch in (1, 2)]
+        assert [reading["step"] for reading in trace] == [16, 32, 48, 64]
+    for task in (0, 1):  # the last reading of a task is what its row of the matrix says
+        last = [reading for reading in trace if reading["task"] == task][-1]
+        assert last["accuracy"] == result["accuracy"][task]
+
+    interrupt_every_epoch(
+        call_script, monkeypatch, script, "--results-dir", tmp_path / "parts", *flags
+    )
+    assert numbers(only(tmp_path / "parts")) == numbers(result)
+
+
+# Several processes, other sources
+
+
+def test_two_processes_share_a_grid(
+    background: dict[Any, Any], call_script: Run, tmp_path: Path
+) -> None:
+    folder, future = background[share]
+    both = future.result()
+    assert [(status, err) for status, _, err in both] == [(0, "")] * 2
+    outs = [out for _, out, _ in both]
+    shares = [out.count("after task 0") for out in outs]
+    assert sum(shares) == 6 and min(shares) > 0
+    tables = [[line for line in out.splitlines() if line.startswith("│")] for out in outs]
+    assert len(tables[0]) == 8  # six runs, two means
+    assert tables[0] == tables[1]
+    assert unfinished(folder) == []
+    assert call_script("anpyc_wo_np", *LONG, "--results-dir", tmp_path).status == 0
+    ((name, alone),) = stored(tmp_path).items()
+    assert numbers(stored(folder)[name]) == numbers(alone)
+
+
+def test_run_of_a_killed_process_is_taken_up_by_the_one_that_waits(
+    background: dict[Any, Any],
+) -> None:
+    (killed, _, _), (status, out, err) = background[take_over][1].result()
+    assert (killed, status) == (-signal.SIGKILL, 130), out + err
+    assert out.index("1 run: another process") < out.index("continuing after task 0")
+
+
+def test_runs_that_another_process_holds_are_left_to_the_end(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hold, naps, held = run_files.RunFiles.hold, [], {"lambda0_seed0": 3}
+
+    @contextlib.contextmanager
+    def hold_unless_held(files: run_files.RunFiles) -> Iterator[bool]:
+        name = files.path.name.split("-")[0]
+        held[name] = held.get(name, 0) - 1
+        if held[name] >= 0:
+            yield False
+        else:
+            with hold(files) as mine:
+                yield mine
+
+    monkeypatch.setattr(run_files.RunFiles, "hold", hold_unless_held)
+    monkeypatch.setattr(time, "sleep", naps.append)
+    ended = call_script("anpyc_wo_np", "--lambda", "0", "3", "--results-dir", tmp_path)
+    assert_done(ended)
+    assert ended.out.index("λ 3, seed 0:") < ended.out.index("λ 0, seed 0:")
+    assert ended.out.count("another process") == 1
+    assert len(naps) == 2 and min(naps) > 0  # not after the first look, where there was work
+    rows = re.findall(r"^│ (\d)", ended.out, flags=re.MULTILINE)
+    assert rows == ["0", "3"]
+
+
+def test_fresh_keeps_what_was_finished_meanwhile(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    flags = ["--seeds", "0", "1", "--results-dir", tmp_path, "--fresh"]
+    assert call_script("finetune", *flags).status == 0
+    last = sorted(tmp_path.rglob("*.json"))[-1]
+    record = progresses.Progress.record
+
+    def finish_another(*arguments: Any) -> None:
+        # As if another process finished the second run while this one does the first.
+        text = last.read_text()
+        last.unlink()
+        last.write_text(text)
+        record(*arguments)
+
+    monkeypatch.setattr(progresses.Progress, "record", finish_another)
+    ended = call_script("finetune", *flags)
+    assert_done(ended)
+    assert ended.out.count("seed 1: done by another process") == 1
+    assert ended.out.count("after task 0") == 1
+
+
+def test_results_of_other_sources_are_told_in_one_line(
+    call_script: Run, first_runs: FirstRuns, tmp_path: Path
+) -> None:
+    first_run = first_runs("anpyc_wo_np")
+    versions = {**first_run.result["versions"], "code": "0" * 12}
+    changed_copy(first_run, tmp_path, versions=versions)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert_done(ended)
+    (line,) = [line for line in ended.out.splitlines() if "other sources" in line]
+    assert "--fresh" in line
+
+
+# Divergence
+
+EXPLOSIVE = ["--update", "explicit", "--learning-rate", "1", "--tasks", "3"]
+
+
+def test_diverged_run_is_told_and_stored_and_the_others_still_run(
+    call_script: Run, tmp_path: Path
+) -> None:
+    flags = [*EXPLOSIVE, "--lambda", "1e6", "0", "--results-dir", tmp_path]
+    ended = call_script("anpyc_wo_np", *flags)
+    assert ended.status == 3
+    assert "Traceback" not in ended.out + ended.err
+    diverged, finished = sorted(stored(tmp_path).values(), key=lambda result: result["status"])
+    assert (finished["status"], finished["lambda"]) == ("finished", 0)
+    assert (diverged["status"], diverged["lambda"]) == ("diverged", 1e6)
+    assert diverged["accuracy"] is diverged["validation_accuracy"] is diverged["metrics"] is None
+    assert "diverged" not in finished
+    (line,) = [line for line in ended.out.splitlines() if "diverged at" in line]
+    assert line.strip() == diverged["diverged"]
+    for part in ("anpyc_wo_np", "λ 1000000", "task 1", "epoch 1"):
+        assert part in line
+    for remedy in ("--lambda", "--learning-rate", "--update proximal"):
+        assert remedy in line
+    assert marked(ended.out) == {"0"}
+    assert unfinished(tmp_path) == []
+
+    # Diverged is an end, too: the same command reports it, with the same status.
+    before = snapshot(tmp_path)
+    again = call_script("anpyc_wo_np", *flags)
+    assert again.status == 3
+    assert again.out.count("done before") == 2
+    after = snapshot(tmp_path)
+    assert all(after[name] == before[name] for name in before if name.endswith(".json"))
+    tables = [[line for line in run.out.splitlines() if "│" in line] for run in (ended, again)]
+    assert tables[0] == tables[1] != []
+
+
+def test_when_every_run_diverges_there_is_no_best(call_script: Run, tmp_path: Path) -> None:
+    flags = [*EXPLOSIVE, "--lambda", "1e6", "1e7", "--results-dir", tmp_path]
+    ended = call_script("anpyc_wo_np", *flags)
+    assert (ended.status, ended.err) == (3, "")
+    assert [result["status"] for result in stored(tmp_path).values()] == ["diverged"] * 2
+    assert marked(ended.out) == set()
+    assert "no figures" in ended.out
+    assert list(tmp_path.rglob("*.png")) == []
+
+
+def test_divergence_without_a_strength_blames_the_learning_rate(
+    call_script: Run, tmp_path: Path
+) -> None:
+    flags = ["--learning-rate", "1e30", "--results-dir", tmp_path, "--seeds", "0", "1"]
+    ended = call_script("finetune", *flags)
+    assert (ended.status, ended.err) == (3, "")
+    for result in stored(tmp_path).values():
+        assert "task 0, epoch 1" in result["diverged"]
+        assert "--learning-rate" in result["diverged"]
+        assert "λ" not in result["diverged"] and "--update" not in result["diverged"]
+
+
+# Bad surroundings
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "wanted"), [(np, "savez", 1), (np, "savez", 4), (os, "fsync", 1)]
+)
+def test_full_disk_is_told_and_the_same_command_goes_on_afterwards(
+    module: Any,
+    name: str,
+    wanted: int,
+    call_script: Run,
+    first_runs: FirstRuns,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    write, count = getattr(module, name), itertools.count(1)
+
+    def write_or_fail(*arguments: Any, **more: Any) -> None:
+        if next(count) >= wanted:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(*arguments, **more)
+
+    other = ["--results-dir", tmp_path, "--seeds", "1"]
+    assert call_script("anpyc_wo_np", *other).status == 0
+    before = snapshot(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, write_or_fail)
+        ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    ended.assert_refused("No space left on device", "finished results are safe")
+    assert before.items() <= snapshot(tmp_path).items()
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    assert_done(ended)
+    assert ("continuing after" in ended.out) == ((name, wanted) != ("savez", 1))
+    ((file, expected),) = stored(first_runs("anpyc_wo_np").folder).items()
+    assert numbers(stored(tmp_path)[file]) == numbers(expected)
+
+
+@pytest.mark.parametrize("wanted", [1, 4])
+def test_results_folder_removed_under_way_is_told(
+    wanted: int, call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    count = 0
+    replace = os.replace
+
+    def remove_then_replace(source: Any, target: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == wanted:
+            shutil.rmtree(tmp_path / "results")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", remove_then_replace)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path / "results")
+    ended.assert_refused("No such file", tmp_path / "results")
+    assert stored(tmp_path) == {}
+
+
+def test_finished_runs_are_shown_where_nothing_can_be_written(
+    call_script: Run, first_runs: FirstRuns, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(first_runs("anpyc_wo_np").folder, tmp_path, dirs_exist_ok=True)
+
+    def refuse(*_: Any, **__: Any) -> None:  # for root, permissions refuse nothing
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for module, name in (tempfile, "TemporaryFile"), (os, "replace"), (os, "mkdir"):
+        monkeypatch.setattr(module, name, refuse)
+    logs = ["--tensorboard", tmp_path / "logs"]
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, *logs)
+    assert_done(ended)
+    assert ".tasks.png could not be drawn: Read-only file system\n" in ended.out
+    assert re.search("^│ 3 +│ +0 │", ended.out, flags=re.MULTILINE)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, "--seeds", "0", "1")
+    ended.assert_refused("Read-only file system", "--results-dir")
+
+
+def test_closed_streams_and_poor_encodings_do_not_stop_a_run(
+    start_script: Run, first_runs: FirstRuns, tmp_path: Path
+) -> None:
+    flags = ["--results-dir", tmp_path / "results"]
+    with start_script("anpyc_wo_np", tmp_path, *flags, closed=(0, 1, 2), encoding="latin-1") as run:
+        run.communicate(timeout=600)
+    assert run.returncode == 0
+    assert numbers(only(tmp_path)) == numbers(first_runs("anpyc_wo_np").result)
+    with start_script("anpyc_wo_np", tmp_path, *flags, encoding="ascii") as run:
+        out, err = run.communicate(timeout=600)
+    assert (run.returncode, err) == (0, "")
+    assert "done before" in out and "? 3, seed 0" in out  # no λ in ASCII
+
+
+def test_run_goes_on_when_nobody_reads_what_it_prints(
+    start_script: Run, first_runs: FirstRuns, tmp_path: Path
+) -> None:
+    with start_script("anpyc_wo_np", tmp_path, "--results-dir", tmp_path / "results") as run:
+        run.stdout.readline()
+        run.stdout.close()
+        assert run.wait(600) == 0
+        assert run.stderr.read() == ""
+    assert numbers(only(tmp_path)) == numbers(first_runs("anpyc_wo_np").result)
+
+
+@pytest.fixture
+def results_folder(tmp_path: Path) -> Path:
+    """Return a results folder with something in it that must not be lost."""
+    folder = tmp_path / "results" / "anpyc_wo_np"
+    folder.mkdir(parents=True)
+    (folder / "lambda3_seed0.json").write_text("precious\n")
+    return folder.parent
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        ("--tasks 0", ["--tasks 0"]),
+        ("--data-dir nowhere", ["nowhere"]),
+        ("--data-dir damaged", ["train-images-idx3-ubyte.gz"]),
+        ("--train-examples 401", ["401"]),  # of 400
+        ("--batch-size 301", ["301", "300"]),
+        ("--results-dir /proc/results", ["/proc/results", "--results-dir"]),
+        ("--results-dir blocked", ["blocked/anpyc_wo_np", "--results-dir"]),
+        ("--tensorboard /proc/logs", ["/proc/logs", "--tensorboard"]),
+        ("--hidden 900000 900000", ["--hidden 900000 900000", "GiB of memory, and there are"]),
+        ("--hidden 60000 60000", ["GiB of memory, and there are"]),
+    ],
+)
+def test_bad_surroundings_are_told_in_one_line_without_tensorflow(
+    flags: str, parts: list[str], run_script: Run, results_folder: Path, tiny_data: Path
+) -> None:
+    folder = results_folder.parent
+    damaged = shutil.copytree(tiny_data, folder / "damaged") / "train-images-idx3-ubyte.gz"
+    damaged.write_bytes(damaged.read_bytes()[:-1000])
+    (folder / "blocked").mkdir()
+    (folder / "blocked" / "anpyc_wo_np").write_text("precious")
+    before = snapshot(folder)
+    flags = ["--results-dir", "results", "--fresh", *flags.split()]
+    run_script("anpyc_wo_np", folder, *flags, tensorflow=False).assert_refused(*parts)
+    assert snapshot(folder) == before
+
+
+def test_memory_that_runs_out_under_way_is_told(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_memory(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(progresses.Progress, "record", no_memory)
+    ended = call_script("finetune", "--results-dir", tmp_path)
+    ended.assert_refused("out of memory at task 0", "--batch-size")
+
+
+def test_data_that_train_into_nonsense_are_told_and_the_run_goes_on(
+    call_script: Run, tiny_data: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_data, tmp_path / "data")
+    path = folder / "train-images-idx3-ubyte.gz"
+    content = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(content[:16] + bytes(len(content) - 16)))
+    flags = ["--data-dir", folder, "--results-dir", tmp_path / "results"]
+    ended = call_script("finetune", *flags)
+    assert ended.status == 0
+    (line,) = ended.err.splitlines()
+    assert line.startswith("finetune: warning: ")
+
+
+def test_batch_may_be_as_large_as_the_training_set(call_script: Run, tmp_path: Path) -> None:
+    flags = ["--results-dir", tmp_path, "--batch-size", "300"]
+    assert call_script("anpyc_wo_np", *flags).status == 0
+
+
+def test_missing_gpu_is_told(
+    call_script: Run,
+    results_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    before = snapshot(results_folder)
+    flags = ["--results-dir", results_folder, "--device", "gpu"]
+    call_script("anpyc_wo_np", *flags).assert_refused("--device gpu")
+    assert snapshot(results_folder) == before
+    if tf.test.is_built_with_cuda():
+        assert "cuInit" in capfd.readouterr().err  # what CUDA says
+
+
+def test_death_while_tensorflow_starts_is_told(
+    run_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--no_such_flag")
+    ended = run_script("finetune", tmp_path, "--results-dir", tmp_path)
+    assert ended.status not in (0, 2)
+    assert "Unknown flag" in ended.err and "--no_such_flag" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("end", "shown"),
+    [(None, ""), (KeyboardInterrupt, ""), (ImportError, "a reason\n")],
+)
+@pytest.mark.parametrize("processes", [True, False])
+def test_standard_error_is_shown_only_on_an_error(
+    end: type[BaseException] | None,
+    shown: str,
+    processes: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise BlockingIOError
+
+    if not processes:  # that can be started
+        monkeypatch.setattr(subprocess, "Popen", refuse)
+    expectation = pytest.raises(end) if end else contextlib.nullcontext()
+    with expectation, process.silent_unless_failing():
+        os.write(2, b"a reason\n")
+        if end:
+            raise end
+    os.write(2, b"afterwards\n")
+    expected = shown if processes else "a reason\n"
+    assert capfd.readouterr().err == f"{expected}afterwards\n"
+
+
+def test_unusable_result_is_told_and_left_as_it_is(
+    call_script: Run, first_runs: FirstRuns, tmp_path: Path
+) -> None:
+    first_run = first_runs("anpyc_wo_np")
+    path = changed_copy(first_run, tmp_path, seed=1)
+    before = snapshot(tmp_path)
+    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path)
+    ended.assert_refused(path, "--fresh")
+    assert snapshot(tmp_path) == before
+    # What the message recommends works:
+    assert_done(call_script("anpyc_wo_np", "--results-dir", tmp_path, "--fresh"))
+    assert numbers(only(tmp_path)) == numbers(first_run.result)
+
+
+# On screen
+
+
+class Terminal(io.StringIO):
+    """Output that passes for a terminal."""
+
+    def isatty(self) -> bool:
+        """Return that it is one."""
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Terminal]:
+    """Return the function that gives a terminal of so many columns."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+    def terminal(columns: int) -> Terminal:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        return Terminal()
+
+    return terminal
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_terminal_shows_a_bar(
+    columns: int, call_script: Run, terminal: Callable[[int], Terminal], tmp_path: Path
+) -> None:
+    flags = ["--epochs", "50", "--results-dir", tmp_path]
+    ended = call_script("anpyc_wo_np", *flags, out=terminal(columns))
+    assert_done(ended)
+    assert "\x1b[" in ended.out
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", ended.out)
+    assert re.search(r"100% \d:\d\d:\d\d left \d:\d\d:\d\d", text)
+    assert "…" not in text
+    assert "after task 1: mean" in text
+
+
+# The widest of each kind: over λ and seeds, beside published values, of importance.
+TABLES = [
+    (
+        ["λ", "seed", "validation ACC", "ACC", "F", "F_max", "LA", "seconds"],
+        [
+            ["1000", "0", *["50.00"] * 5, "1234"],
+            ["1000 *", "mean of 10", *["50.00 ± 3.21"] * 5, ""],
+        ],
+    ),
+    (
+        ["", "λ", "own λ", "measure", "published", "own", "differ by more than the noise"],
+        [["Single-head: sgd_single_head", "0.1", "-", "F_max", *["50.00 ± 3.21 (10)"] * 2, "yes"]],
+    ),
+    (
+        ["", "before pruning", "after pruning", "authors, before", "authors, after"],
+        [["kurtosis ANPyC", *["1.234e+04 ± 123.4"] * 4]],
+    ),
+]
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+@pytest.mark.parametrize(("header", "rows"), TABLES)
+def test_nothing_in_a_table_is_cut_off(
+    columns: int, header: list[str], rows: list[list[str]], terminal: Callable[[int], Terminal]
+) -> None:
+    with contextlib.redirect_stdout(terminal(columns)) as out:
+        screen.Display().table("a title", header, rows)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    shown = re.split(r"[\s│┃]+", text)
+    for cell in (*header, *(cell for row in rows for cell in row)):
+        assert set(cell.split()) <= set(shown)
+    if columns >= 60:
+        assert max(map(len, text.splitlines())) <= columns
+    if columns == 200:
+        assert all(cell in text for cell in header)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(59.6, "0:01:00"), (90061, "1 day, 1:01:01"), (1e30, "999999999 days, 0:00:00")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert screen.duration(seconds) == text
+
+
+def test_log_says_every_half_minute_how_far_a_run_is(
+    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    epoch, now = screen.Display.epoch, 0.0
+
+    def epoch_of_20_seconds(*arguments: Any) -> None:
+        nonlocal now
+        now += 20
+        epoch(*arguments)
+
+    def said(*flags: str) -> list[tuple[str, str]]:
+        out = call_script("anpyc_wo_np", "--results-dir", tmp_path, *flags).out
+        return re.findall(r"^  (task .+), loss \d\.\d{4}, (.+ left)$", out, re.MULTILINE)
+
+    monkeypatch.setattr(screen, "time", types.SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(screen.Display, "epoch", epoch_of_20_seconds)
+    assert said() == [
+        ("task 0, epoch 2", "50 % done, 0:00:40 left"),
+        ("task 1, epoch 2", "100 % done, 0:00:00 left"),
+    ]
+    with monkeypatch.context() as patch:
+        stop_at_save(patch, wanted=2)
+        assert said("--seeds", "1") == []
+    # Three epochs are left, and the first of the four counts in what is done, but not in the time.
+    assert said("--seeds", "1") == [("task 1, epoch 1", "75 % done, 0:00:20 left")]
+
+
+def test_tensorboard_logs_are_written(call_script: Run, tmp_path: Path) -> None:
+    flags = ["--tensorboard", tmp_path / "logs", "--results-dir", tmp_path / "results"]
+    ended = call_script("anpyc_wo_np", *flags, "--seeds", "0", "1")
+    assert_done(ended)
+    files = list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+    assert len({path.parent for path in files}) == 2  # one folder a run
+    for path in files:
+        content = path.read_bytes()
+        for tag in (b"loss", b"accuracy/task 1", b"accuracy/mean"):
+            assert tag in content
+
+
+# Processes of their own, from another working directory
+
+
+def test_help_answers_without_tensorflow(script: str, run_script: Run, tmp_path: Path) -> None:
+    ended = run_script(script, tmp_path, "--help", tensorflow=False)
+    assert_done(ended)
+    assert ended.out.startswith("usage:")
+    assert importlib.import_module(script).__doc__.split("\n")[0] in ended.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_tensorflow_a_run_ends_at_once(run_script: Run, tmp_path: Path) -> None:
+    ended = run_script("joint", tmp_path, "--results-dir", tmp_path, tensorflow=False)
+    assert "TensorFlow was imported" in ended.err
+
+
+@pytest.mark.parametrize("script", ON_THEIR_OWN)
+def test_process_of_its_own_gives_the_same_numbers(
+    script: str, background: dict[Any, Any], first_run: FirstRun
+) -> None:
+    folder, future = background[script]
+    ended = future.result()
+    assert_done(ended)
+    assert "\x1b" not in ended.out and "\r" not in ended.out  # a log, not a terminal
+    assert numbers(only(folder)) == numbers(first_run.result)
+    assert snapshot(folder / "results").keys() == snapshot(first_run.folder).keys()
+    assert unfinished(folder) == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_ctrl_c_and_sigkill_leave_the_numbers_as_they_are(
+    name: str, background: dict[Any, Any], call_script: Run, tmp_path: Path
+) -> None:
+    folder, future = background["interrupted", name]
+    (by_ctrl_c, _, message), (by_kill, continued, _), (last, out, err) = future.result()
+    assert by_ctrl_c == 130
+    (line,) = message.strip().splitlines()
+    assert "interrupted" in line and "the same command continues" in line
+    assert by_kill == -signal.SIGKILL
+    assert "continuing after task" in continued
+    assert (last, err) == (0, "")
+    assert "continuing after task" in out
+    assert unfinished(folder) == []
+    flags = [*long_flags(name), "--results-dir", tmp_path]
+    assert call_script(name, *flags).status == 0
+    assert numbers(only(tmp_path)) == numbers(only(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_sigkill_at_many_moments_leaves_the_numbers_as_they_are(
+    script: str, seed: int, start_script: Run, call_script: Run, tmp_path: Path
+) -> None:
+    parts = interrupt(tmp_path, start_script, script, [signal.SIGKILL] * 4, seed)
+    assert [status for status, _, _ in parts][-1] == 0
+    assert unfinished(tmp_path) == []
+    assert call_script(script, *long_flags(script), "--results-dir", tmp_path / "whole").status == 0
+    assert numbers(only(tmp_path / "whole")) == numbers(only(tmp_path / "results"))
+
+
+# Stands for TensorFlow, where Ctrl-C is pressed.
+STAND_IN = """
+import signal
+
+def call(function, *arguments):
+    signal.raise_signal(signal.SIGINT)
+    done.append("after Ctrl-C")
+    function(*arguments)
+    done.append("after the call")
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        pytest.param(str, ["after Ctrl-C", "after the call"], id="calls nothing of ours"),
+        pytest.param(results.number, ["after Ctrl-C"], id="calls our code"),
+    ],
+)
+def test_ctrl_c_within_tensorflow_raises_only_in_our_code(
+    function: Callable[[float], str],
+    expected: list[str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup
+    stand_in = types.ModuleType("tensorflow.python")
+    done = stand_in.done = []
+    exec(STAND_IN, vars(stand_in))
+    with (
+        pytest.raises(SystemExit) as ended,
+        process.exits("a_script", tmp_path, "the same command continues"),
+    ):
+        stand_in.call(function, 0.5)
+        done.append("after TensorFlow")
+    assert (ended.value.code, done) == (130, expected)
+    assert capsys.readouterr().err == "\na_script: interrupted; the same command continues\n"
+    assert sys.gettrace() is None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("name", ["finetune", "reproduce_tables"])
+def test_ctrl_c_while_modules_are_loaded_is_one_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
+    ended = subprocess.run(
+        [sys.executable, ROOT / f"{name}.py"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 130
+    assert ended.stderr == f"\n{name}: interrupted\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6])
+def test_ctrl_c_at_any_time_is_clean(delay: float, start_script: Run, tmp_path: Path) -> None:
+    flags = [*long_flags("anpyc_wi_np"), "--epochs", "600"]  # longer than any delay
+    with start_script("anpyc_wi_np", tmp_path, *flags) as process:
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=600)
+    assert process.returncode == 130
+    (line,) = err.strip().splitlines()
+    assert "interrupted" in line
+    assert stored(tmp_path) == {}
