@@ -56,22 +56,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from common import metrics
+from harness import options
 
 Result = Mapping[str, Any]
 
 SCHEMA = 1
-# The modules that numbers depend on, besides the script: what is computed, and how the
-# epochs are dealt out.
-COMPUTING = (
-    "common/data",
-    "common/network",
-    "common/importance",
-    "common/consolidation",
-    "common/pruning",
-    "common/training",
-    "harness/progress",
-    "common/metrics",
-)
+NUMBERS = ("progress",)  # the modules of harness/ that numbers depend on: the dealing out of epochs
 
 
 class ResultError(ValueError):
@@ -135,9 +125,10 @@ def settings_hash(identity: Mapping[str, Any], default: Mapping[str, Any]) -> st
 def code_digest(script: Path) -> str:
     """Returns twelve hex digits that tell the sources of a result from others.
 
-    They are the start of a SHA-256 over the syntax trees of the script and of the modules
-    `COMPUTING`. Comments, formatting, docstrings, import statements, the folder and the version of
-    Python have no part in it.
+    They are the start of a SHA-256 over the statements of the script, of every module of common/
+    that it imports, directly or through others, and of `NUMBERS`. What changes no number has no
+    part in it: where a statement stands, imports, docstrings, comments, formatting and the texts
+    of f-strings.
 
     Args:
         script: path of the script.
@@ -146,36 +137,48 @@ def code_digest(script: Path) -> str:
         OSError: a source cannot be read.
         SyntaxError: a source is not Python.
     """
-    root = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in (script, *(root / f"{name}.py" for name in COMPUTING)):
-        digest.update(_tree(ast.parse(path.read_bytes())).encode() + b"\n")
-    return digest.hexdigest()[:12]
+    trees: dict[Path, ast.Module] = {}
+    waiting = [script, *(options.ROOT / "harness" / f"{name}.py" for name in NUMBERS)]
+    while waiting:
+        path = waiting.pop()
+        if path not in trees:
+            trees[path] = ast.parse(path.read_bytes())
+            waiting += _imported(trees[path])
+    bare = _Bare()
+    statements = (ast.unparse(bare.visit(node)) for tree in trees.values() for node in tree.body)
+    # Sorted, so that it does not matter in which module one stands.
+    return hashlib.sha256("\n".join(sorted(filter(None, statements))).encode()).hexdigest()[:12]
 
 
-def _tree(node: Any) -> str:
-    """Returns a syntax tree as text: the same in every version of Python, unlike `ast.dump`'s.
-
-    Fields that are empty are left out, because newer versions add some. So are statements that do
-    nothing, which is what a docstring is, and imports, which only say where something stands.
-    """
-    if isinstance(node, ast.JoinedStr):  # Python 3.12 ends some with an empty text
-        node = ast.JoinedStr([part for part in node.values if getattr(part, "value", None) != ""])
-    if isinstance(node, list):
-        return f"[{','.join(text for part in node if (text := _tree(part)))}]"
-    if isinstance(node, (ast.Pass, ast.Import, ast.ImportFrom)) or (
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    ):
-        return ""
-    if not isinstance(node, ast.AST):
-        return ascii(node)  # not repr, which depends on the version's Unicode tables
-    fields = [
-        f"{name}={text}"
-        for name, value in ast.iter_fields(node)
-        if value is not None and name not in ("kind", "type_comment")
-        if (text := _tree(value)) != "[]"
+def _imported(tree: ast.Module) -> list[Path]:
+    """Returns the modules of common/ that a module imports."""
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    paths = [
+        options.ROOT / f"{name.replace('.', '/')}.py"
+        for name in names
+        if name.startswith("common.")
     ]
-    return f"{type(node).__name__}({','.join(fields)})"
+    return [path for path in paths if path.exists()]
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes from a syntax tree what changes no number, or differs between versions of Python."""
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            return ast.Module([], [])  # not None, in whose place a body would be one shorter
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return ast.Module([], [])
+        if isinstance(node, ast.JoinedStr):
+            return ast.Constant("f")
+        if isinstance(node, ast.Constant):
+            return ast.Constant(node.value)
+        return self.generic_visit(node)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -7,14 +7,12 @@ import json
 import math
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from common import data, training
-from harness import progress, results
+from harness import options, results
 from harness.results import run_name, settings_hash, write_json
 
 import pytest
@@ -56,82 +54,90 @@ def test_settings_hash_stays_the_same_in_whatever_order() -> None:
 
 # Sources
 
-SOURCE = """
-import os.path as place
+SOURCES = {
+    "script": '''"""Doc."""
+from common import used
+from harness import progress
 
-class A(B, metaclass=C):
-    part: int = 1
+def run(rate):
+    """Doc."""
+    return used.step(rate) * 0.5
+''',
+    "common/used": """import numpy as np
+from common.deeper import square
 
-    async def f(self, a, /, b=2, *c, d=None, **e) -> None:
-        async with a as q, b:
-            return f"a{b!r:>{d}}" "b" f"{c=}" "λ\\u0378{" f"{a:}{{" f""
+FACTOR = 2
 
-match v:
-    case None | [1, *_, "a"] | {"k": w, **r} | P(1, q=2) as u if u:
-        while (n := -2.5e-10) < 1j <= 3 is not ...:
-            x = {**a, 1: [i async for i in j if i], "": lambda *b, c=b"\\x00": (yield a[1:2, ::3])}
-"""
+def step(rate):
+    return square(rate) - FACTOR
+""",
+    "common/deeper": "def square(x):\n    return x**2\n",
+    "common/unused": "x = 1\n",
+    "harness/progress": "from harness import screen\n\ndef epochs(steps):\n    return steps // 2\n",
+    "harness/screen": "def show():\n    print(f'{1}')\n",
+}
 
 
 @pytest.fixture
-def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a script in a small project: every module of it but results.py is `SOURCE`."""
-    folder = tmp_path / "project" / "harness"
-    folder.mkdir(parents=True)
-    (folder.parent / "common").mkdir()
-    script = folder.parent / "script.py"
-    for path in (script, *(folder.parent / f"{name}.py" for name in results.COMPUTING)):
-        path.write_text(SOURCE, encoding="utf-8")
-    monkeypatch.setattr(results, "__file__", str(folder / "results.py"))
-    return script
+def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return the digest of a small project, some of whose text has been replaced."""
+    monkeypatch.setattr(options, "ROOT", tmp_path)
+
+    def of(*changes: tuple[str, str, str]) -> str:
+        sources = dict(SOURCES)
+        for name, old, new in changes:
+            assert old in sources[name]
+            sources[name] = sources[name].replace(old, new)
+        for name, text in sources.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+        # Past the cache, which would hide changes.
+        return results.code_digest.__wrapped__(tmp_path / "script.py")
+
+    return of
 
 
-digest: Callable[[Path], str] = results.code_digest.__wrapped__  # the cache would hide changes
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("script", "0.5", "0.25")],
+        [("common/used", "FACTOR = 2", "FACTOR = 3")],
+        [("common/deeper", "x**2", "x**3")],
+        [("harness/progress", "steps // 2", "steps // 3")],
+    ],
+)
+def test_code_digest_counts_what_computes(digest: Any, changes: list[Any]) -> None:
+    assert digest(*changes) != digest()
 
 
-def test_code_digest_is_the_same_for_every_version_of_python(sources: Path) -> None:
-    # 3.11 to 3.13 give this; their trees of `SOURCE` are not the same.
-    assert digest(sources) == "69fb6ca0603d"
-    assert digest(Path(shutil.copy(sources, sources.parents[1]))) == "69fb6ca0603d"
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("common/unused", "1", "2")],
+        [("harness/screen", "show", "display")],
+        [("script", "Doc.", "Other."), ("script", "    return", "    # λ\n    return")],
+        [("script", "used\n", "used, unused\n"), ("common/unused", "x = 1\n", "")],
+        [  # moved
+            ("common/used", "FACTOR = 2\n", ""),
+            ("common/deeper", "def", "FACTOR = 2\n\n\ndef"),
+            ("common/used", "import square", "import square, FACTOR"),
+        ],
+    ],
+)
+def test_code_digest_does_not_count_what_computes_nothing(digest: Any, changes: list[Any]) -> None:
+    assert digest(*changes) == digest()
 
 
-def test_what_deals_out_tasks_and_steps_is_among_the_sources() -> None:
-    for what in (data.tasks_of, training.budget, progress.Progress.epochs, training.Trainer):
-        assert what.__module__ in {name.replace("/", ".") for name in results.COMPUTING}
-
-
-@pytest.mark.parametrize("number", range(1 + len(results.COMPUTING)))
-def test_code_digest_counts_what_is_computed_alone(sources: Path, number: int) -> None:
-    modules = (f"{name}.py" for name in results.COMPUTING)
-    changed = sources.parent / ["script.py", *modules][number]
-    before = digest(sources)
-    (changed.parent / "plots.py").write_text("x = 1\n")
-    text = f'"""Doc."""\n# λ\n{SOURCE}'
-    for old, new in (
-        ("-> None:\n", "-> None:\n        '''Doc.'''\n"),
-        ("class A(B, metaclass=C):\n", "class A(\n B, metaclass=C,\n):\n    'Doc.'\n"),
-        ("q, b:", "q, (b):  # type: ignore"),
-        ("import os.path as place\n", "from os import path as place\nimport sys\n"),
-        ("        async with", "        import os\n        async with"),
-        ('"":', 'u"":'),
-        ("\n", "\r\n"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    changed.write_bytes(text.encode())
-    assert digest(sources) == before
-    for old, new in (
-        ("-2.5", "2.5"),
-        (", b:", ":"),
-        ('"a"', '""'),
-        ("case None", "case False"),
-        ("{d}", "{e}"),
-        ("1j", "1"),
-        ("match", "part = 2\nmatch"),
-    ):
-        assert old in SOURCE
-        changed.write_text(SOURCE.replace(old, new), encoding="utf-8")
-        assert digest(sources) != before
+def test_published_results_are_of_these_sources() -> None:
+    # `results/` then says so to everyone who reproduces it. Whoever changes what is computed
+    # computes them anew; whoever proves that no number changes may write the new digest into them.
+    stored: dict[str, set[str]] = {}
+    for path in options.ROOT.glob("results/*/*/*.json"):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        stored.setdefault(result["script"], set()).add(result["versions"]["code"])
+    assert stored == {
+        script: {results.code_digest(options.ROOT / f"{script}.py")} for script in stored
+    }
 
 
 # Writing JSON
