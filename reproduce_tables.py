@@ -37,7 +37,7 @@ TABLES = (
 )
 
 
-def blocks(filled: Mapping[str, contents.Filled]) -> dict[str, str | None]:
+def blocks(filled: Mapping[str, contents.TableResults]) -> dict[str, str | None]:
     """Returns the texts of generated blocks that are no table of their own, by name; None: stays.
 
     Args:

@@ -82,7 +82,7 @@ def main(
     interrupted = (
         f"{'without --fresh, ' if settings.fresh else ''}{again} after the last finished epoch"
     )
-    with process.exits(
+    with process.errors_in_one_line(
         name, settings.results_dir, interrupted, f"; finished results are safe, and {again}"
     ):
         dataset = data.load_mnist(settings.data_dir)
@@ -198,7 +198,7 @@ class Grid:
         while pending:
             passed = []
             for place, one in enumerate(pending):
-                with one.files.hold() as held:
+                with one.files.locked() as held:
                     if not held:
                         passed.append(one)
                         continue

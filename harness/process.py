@@ -25,7 +25,7 @@ _LOOK_FOR_GPU = "import tensorflow; tensorflow.config.list_physical_devices('GPU
 
 
 @contextlib.contextmanager
-def exits(name: str, folder: Path, interrupted: str, safe: str = "") -> Iterator[None]:
+def errors_in_one_line(name: str, folder: Path, interrupted: str, safe: str = "") -> Iterator[None]:
     """Ends the process on bad input (2) and on Ctrl-C (130), with one line on standard error.
 
     Args:

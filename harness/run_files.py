@@ -117,7 +117,7 @@ class RunFiles:
         return ResultError(f"{self.path} {why}; move it away, or run its script with --fresh")
 
     @contextlib.contextmanager
-    def hold(self) -> Iterator[bool]:
+    def locked(self) -> Iterator[bool]:
         """Holds the run, so that no other process works on it, unless one does already.
 
         Never waits. The lock goes with the process, however it ends. On a file system whose locks

@@ -30,7 +30,7 @@ class Publication:
     all_tables: Sequence[contents.Table]
     folder: Path
     documents: Sequence[Path]
-    blocks: Callable[[Mapping[str, contents.Filled]], Mapping[str, str | None]]
+    blocks: Callable[[Mapping[str, contents.TableResults]], Mapping[str, str | None]]
 
 
 def parse(
@@ -114,19 +114,27 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
     store = commands.Store(folder)
     display = screen.Display()
     if given.list:
-        _shell_commands(contents.fill(publication.all_tables, given.tables, store), folder, display)
+        _shell_commands(
+            contents.evaluate(publication.all_tables, given.tables, store), folder, display
+        )
         return 0
     if given.csv:
-        text = pages.csv_runs(contents.fill(publication.all_tables, given.tables, store).values())
+        text = pages.csv_runs(
+            contents.evaluate(publication.all_tables, given.tables, store).values()
+        )
         given.csv.write_text(text, encoding="utf-8")
         display.say(f"{given.csv}: {len(text.splitlines()) - 1} runs")
         return 0
     published = None
     if folder != publication.folder.resolve():
-        published = contents.fill(publication.all_tables, every, commands.Store(publication.folder))
+        published = contents.evaluate(
+            publication.all_tables, every, commands.Store(publication.folder)
+        )
     failed = 0
     if not given.check:
-        missing = contents.missing_runs(contents.fill(publication.all_tables, given.tables, store))
+        missing = contents.missing_runs(
+            contents.evaluate(publication.all_tables, given.tables, store)
+        )
         if missing:
             process.writable(folder, "--results-dir")
         page = folder / "README.md"
@@ -138,7 +146,7 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
         except jobs.CannotBegin:
             display.say("stopped: it trained nothing, and the next ones would likely fail as well")
             return 1
-    filled = contents.fill(publication.all_tables, every, store)
+    filled = contents.evaluate(publication.all_tables, every, store)
     files = pages.texts(folder, filled, published)
     if published is None:
         more = publication.blocks(filled)
@@ -171,7 +179,7 @@ def _from_here(path: Path) -> Path:
 
 
 def _shell_commands(
-    filled: Mapping[str, contents.Filled], folder: Path, display: screen.Display
+    filled: Mapping[str, contents.TableResults], folder: Path, display: screen.Display
 ) -> None:
     """Prints a shell command for every missing run, and on standard error what follows later."""
     for part in contents.missing_runs(filled):
@@ -190,8 +198,8 @@ def _shell_commands(
 
 
 def _say_what_came_out(
-    filled: Mapping[str, contents.Filled],
-    published: Mapping[str, contents.Filled] | None,
+    filled: Mapping[str, contents.TableResults],
+    published: Mapping[str, contents.TableResults] | None,
     display: screen.Display,
 ) -> None:
     """Prints the comparison with the published tables, and whether results are of other sources."""
@@ -232,5 +240,5 @@ def main(publication: Publication, name: str, description: str | None) -> None:
     process.usable_streams()
     process.own_figure_settings()
     given = parse(publication, description)
-    with process.exits(name, given.results_dir, "the same command goes on"):
+    with process.errors_in_one_line(name, given.results_dir, "the same command goes on"):
         sys.exit(run(publication, given))

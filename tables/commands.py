@@ -37,7 +37,7 @@ class Command:
         """Returns the arguments of the script for some of its runs; λ None where it has none."""
         given = [results.number(one) for one in strengths if one is not None]
         return [
-            *words(self.flags),
+            *arguments_of(self.flags),
             *(["--lambda", *given] if given else []),
             "--seeds",
             *map(str, seeds),
@@ -66,7 +66,7 @@ def parse(command: str, more: str = "") -> Command:
         meant = options.did_you_mean(_all_flags(), *misspelt)
         raise options.UsageError(f"no script has {' '.join(misspelt)}{meant}")
     flags = {flag: values for flag, values in given.items() if flag in known} | _flags(own)
-    settings = options.parse(cls, "", words(flags), _Parser)
+    settings = options.parse(cls, "", arguments_of(flags), _Parser)
     flags = {flag: v for flag, v in flags.items() if flag not in ("--lambda", "--seeds")}
     return Command(script, flags, settings)
 
@@ -103,15 +103,15 @@ def _all_flags() -> list[str]:
     return sorted({flag for script in _all_scripts() for flag in _flags_of(_settings_of(script))})
 
 
-def words(flags: Mapping[str, tuple[str, ...]]) -> list[str]:
+def arguments_of(flags: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Returns flags and their values as a command line."""
     return [word for flag, values in flags.items() for word in (flag, *values)]
 
 
-def _flags(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _flags(arguments: Sequence[str]) -> dict[str, tuple[str, ...]]:
     flags: dict[str, tuple[str, ...]] = {}
     flag = ""
-    for word in words:
+    for word in arguments:
         if word.startswith("--"):
             flag, equals, value = word.partition("=")
             flags[flag] = (value,) if equals else ()
@@ -174,7 +174,7 @@ _files_of = functools.cache(run_files.files_of)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Missing:
+class MissingRuns:
     """Runs that a row of a table needs and that are not stored: of one λ, of some seeds."""
 
     table: str
@@ -203,7 +203,7 @@ class Missing:
         """Returns `run` of every seed."""
         return [self.run(seed) for seed in self.seeds]
 
-    def without(self, runs: Collection[tuple[str, str]]) -> Missing:
+    def without(self, runs: Collection[tuple[str, str]]) -> MissingRuns:
         """Returns the same without some of the runs."""
         left = tuple(seed for seed in self.seeds if self.run(seed) not in runs)
         return dataclasses.replace(self, seeds=left)

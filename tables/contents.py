@@ -151,12 +151,12 @@ class Table:
     reference: str = ""
     epochs: bool = True
     widen: bool = True
-    drawings: tuple[Callable[[Filled], Sequence[Any]], ...] = ()
+    drawings: tuple[Callable[[TableResults], Sequence[Any]], ...] = ()
     note: str = ""
 
 
 @dataclasses.dataclass
-class FilledRow:
+class RowResults:
     """A row, as far as what is stored goes.
 
     Attributes:
@@ -183,7 +183,7 @@ class FilledRow:
     seeds: tuple[int, ...] = ()
     tuning_seeds: tuple[int, ...] = ()
     runs: tuple[Result, ...] = ()
-    missing: tuple[commands.Missing, ...] = ()
+    missing: tuple[commands.MissingRuns, ...] = ()
     waits: bool = False
 
     @property
@@ -233,32 +233,32 @@ class FilledRow:
 
 
 @dataclasses.dataclass
-class Filled:
+class TableResults:
     """A table, as far as what is stored goes."""
 
     table: Table
-    rows: list[FilledRow]
+    rows: list[RowResults]
 
     @property
     def complete(self) -> bool:
         """Whether no run is missing."""
         return not any(row.missing for row in self.rows)
 
-    def groups(self) -> dict[str, list[FilledRow]]:
+    def groups(self) -> dict[str, list[RowResults]]:
         """Returns the rows by their headings."""
-        groups: dict[str, list[FilledRow]] = {}
+        groups: dict[str, list[RowResults]] = {}
         for row in self.rows:
             groups.setdefault(row.row.group, []).append(row)
         return groups
 
-    def reference(self, row: FilledRow) -> FilledRow | None:
+    def reference(self, row: RowResults) -> RowResults | None:
         """Returns the row from which a row's difference is taken, None for none."""
         label = self.table.reference if row.row.reference is None else row.row.reference
         if not label or label == row.row.label:
             return None
         return self.row(row.row.group, label)
 
-    def row(self, group: str, label: str) -> FilledRow:
+    def row(self, group: str, label: str) -> RowResults:
         """Returns a row by heading and label.
 
         Raises:
@@ -272,7 +272,9 @@ class Filled:
         return rows[label]
 
 
-def fill(tables: Sequence[Table], names: Sequence[str], store: commands.Store) -> dict[str, Filled]:
+def evaluate(
+    tables: Sequence[Table], names: Sequence[str], store: commands.Store
+) -> dict[str, TableResults]:
     """Fills in tables from what is stored.
 
     Args:
@@ -287,9 +289,9 @@ def fill(tables: Sequence[Table], names: Sequence[str], store: commands.Store) -
     by_name = {table.name: table for table in tables}
     store.look(by_name)
     rows = {(one.name, row.group, row.label): (one, row) for one in tables for row in one.rows}
-    done: dict[tuple[str, str, str], FilledRow] = {}
+    done: dict[tuple[str, str, str], RowResults] = {}
 
-    def filled(table: Table, row: Row) -> FilledRow:
+    def filled(table: Table, row: Row) -> RowResults:
         key = (table.name, row.group, row.label)
         if key not in done:
             chosen = None
@@ -302,11 +304,13 @@ def fill(tables: Sequence[Table], names: Sequence[str], store: commands.Store) -
                     text = f"table {table.name}, row {row.title!r}: no row {other} to take λ from"
                     raise options.UsageError(f"{text}{meant}")
                 chosen = filled(*rows[row.strength_of])
-            done[key] = _fill_row(table, row, store, chosen)
+            done[key] = _evaluate_row(table, row, store, chosen)
         return done[key]
 
     found = {
-        name: Filled(by_name[name], [filled(by_name[name], row) for row in by_name[name].rows])
+        name: TableResults(
+            by_name[name], [filled(by_name[name], row) for row in by_name[name].rows]
+        )
         for name in names
     }
     for one in found.values():
@@ -315,16 +319,18 @@ def fill(tables: Sequence[Table], names: Sequence[str], store: commands.Store) -
     return found
 
 
-def _fill_row(table: Table, row: Row, store: commands.Store, chosen: FilledRow | None) -> FilledRow:
+def _evaluate_row(
+    table: Table, row: Row, store: commands.Store, chosen: RowResults | None
+) -> RowResults:
     if not row.command:
-        return FilledRow(row)
+        return RowResults(row)
     try:
         command = commands.parse(row.command, row.flags)
     except ValueError as error:
         raise options.UsageError(f"table {table.name}, row {row.title!r}: {error}") from error
     seeds = table.seeds if row.seeds is None else row.seeds
     tuning = table.tuning if row.tuning is None else row.tuning
-    result = FilledRow(row, command, seeds=seeds, tuning_seeds=tuning)
+    result = RowResults(row, command, seeds=seeds, tuning_seeds=tuning)
 
     def look(strengths: Sequence[float | None], seeds: Sequence[int]) -> list[Result]:
         found = []
@@ -337,7 +343,9 @@ def _fill_row(table: Table, row: Row, store: commands.Store, chosen: FilledRow |
                 else:
                     found.append(stored)
             if lacking:
-                missing = commands.Missing(table.name, row.title, command, strength, tuple(lacking))
+                missing = commands.MissingRuns(
+                    table.name, row.title, command, strength, tuple(lacking)
+                )
                 result.missing += (missing,)
         return found
 
@@ -378,7 +386,7 @@ def beyond(grid: Sequence[float], up: bool) -> tuple[float, ...]:
     return tuple(value for value in ladder if value < grid[0])[-2:]
 
 
-def difference(row: FilledRow, reference: FilledRow, column: Column = ACC) -> Estimate | None:
+def difference(row: RowResults, reference: RowResults, column: Column = ACC) -> Estimate | None:
     """Returns the mean difference of two rows, its standard error (as std), and n.
 
     Paired over the seeds that finished in both; where one of them is other people's, of the
@@ -420,7 +428,7 @@ def differs(first: Estimate, second: Estimate, column: Column) -> bool | None:
     return abs(first.mean - second.mean) > max(NOISE_ERRORS * error, least)
 
 
-def all_runs(filled: Filled) -> Iterator[tuple[FilledRow, str, Result]]:
+def all_runs(filled: TableResults) -> Iterator[tuple[RowResults, str, Result]]:
     """Yields every run of a table, with its row and its use: "table", or "tuning" for λ alone."""
     for row in filled.rows:
         for result in row.runs:
@@ -431,7 +439,7 @@ def all_runs(filled: Filled) -> Iterator[tuple[FilledRow, str, Result]]:
                 yield row, "tuning", result
 
 
-def missing_runs(filled: Mapping[str, Filled]) -> list[commands.Missing]:
+def missing_runs(filled: Mapping[str, TableResults]) -> list[commands.MissingRuns]:
     """Returns the runs that can be made now, in the order of the tables, each once."""
     seen: set[tuple[str, str]] = set()
     runs = []
@@ -444,12 +452,12 @@ def missing_runs(filled: Mapping[str, Filled]) -> list[commands.Missing]:
     return runs
 
 
-def waiting(filled: Mapping[str, Filled]) -> list[FilledRow]:
+def waiting(filled: Mapping[str, TableResults]) -> list[RowResults]:
     """Returns the rows whose λ waits for runs."""
     return [row for one in filled.values() for row in one.rows if row.waits]
 
 
-def waiting_runs(filled: Mapping[str, Filled]) -> list[commands.Command]:
+def waiting_runs(filled: Mapping[str, TableResults]) -> list[commands.Command]:
     """Returns the command of every run of such rows; one that several need, once."""
     return list(
         {

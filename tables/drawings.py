@@ -16,10 +16,10 @@ from harness import results, style
 from tables import contents, figures
 
 
-def curves(filled: contents.Filled) -> list[style.Drawing]:
+def curves(filled: contents.TableResults) -> list[style.Drawing]:
     """ACC after each task, a line a row; joint training has a level."""
 
-    def data(rows: Sequence[contents.FilledRow]) -> dict[str, Any]:
+    def data(rows: Sequence[contents.RowResults]) -> dict[str, Any]:
         lines: dict[str, Any] = {}
         levels: dict[str, Any] = {}
         for row, found in _finished(rows):
@@ -34,10 +34,10 @@ def curves(filled: contents.Filled) -> list[style.Drawing]:
     return _by_group(filled, "curves", run_figures.average_accuracy, "ACC after each task", data)
 
 
-def final_accuracies(filled: contents.Filled) -> list[style.Drawing]:
+def final_accuracies(filled: contents.TableResults) -> list[style.Drawing]:
     """The accuracy on each task after the last one, a line a row."""
 
-    def data(rows: Sequence[contents.FilledRow]) -> dict[str, Any]:
+    def data(rows: Sequence[contents.RowResults]) -> dict[str, Any]:
         found = {row.row.label: [one["accuracy"][-1] for one in of] for row, of in _finished(rows)}
         return {"rows": found, "order": _order(filled)} if found else {}
 
@@ -45,10 +45,10 @@ def final_accuracies(filled: contents.Filled) -> list[style.Drawing]:
     return _by_group(filled, "final", figures.final_accuracy, title, data)
 
 
-def strengths(filled: contents.Filled) -> list[style.Drawing]:
+def strengths(filled: contents.TableResults) -> list[style.Drawing]:
     """Validation ACC and F over λ, from the runs that chose it."""
 
-    def data(rows: Sequence[contents.FilledRow]) -> dict[str, Any]:
+    def data(rows: Sequence[contents.RowResults]) -> dict[str, Any]:
         points: dict[str, Any] = {}
         chosen = {}
         for row in rows:
@@ -75,7 +75,7 @@ def _validation(runs: Sequence[results.Result]) -> tuple[list[tuple[float, float
     return pairs, len(runs) - len(pairs)
 
 
-def means(filled: contents.Filled) -> list[style.Drawing]:
+def means(filled: contents.TableResults) -> list[style.Drawing]:
     """ACC of every row, all groups in one figure."""
     column = filled.table.columns[0]
     data = {
@@ -86,7 +86,7 @@ def means(filled: contents.Filled) -> list[style.Drawing]:
     return [style.Drawing("means", figures.means, filled.table.title, arguments)]
 
 
-def differences(filled: contents.Filled) -> list[style.Drawing]:
+def differences(filled: contents.TableResults) -> list[style.Drawing]:
     """Paired differences to the reference, all groups in one figure."""
     column = filled.table.columns[0]
     data: dict[str, dict[str, Any]] = {}
@@ -107,7 +107,7 @@ def differences(filled: contents.Filled) -> list[style.Drawing]:
     return [drawing] if data else []
 
 
-def updates(filled: contents.Filled) -> list[style.Drawing]:
+def updates(filled: contents.TableResults) -> list[style.Drawing]:
     """ACC over λ, a panel a group and a line a row."""
     data = {
         group: {
@@ -122,7 +122,7 @@ def updates(filled: contents.Filled) -> list[style.Drawing]:
     return [style.Drawing("strengths", figures.updates, filled.table.title, {"points": data})]
 
 
-def agreement(filled: contents.Filled) -> list[style.Drawing]:
+def agreement(filled: contents.TableResults) -> list[style.Drawing]:
     """ACC of every script beside that of the release where there is one."""
     column = filled.table.columns[0]
     data = {}
@@ -136,10 +136,10 @@ def agreement(filled: contents.Filled) -> list[style.Drawing]:
     return [style.Drawing("agreement", figures.agreement, filled.table.title, {"pairs": data})]
 
 
-def along_training(filled: contents.Filled) -> list[style.Drawing]:
+def along_training(filled: contents.TableResults) -> list[style.Drawing]:
     """The accuracy of the first tasks in the course of training, a panel a row."""
 
-    def data(rows: Sequence[contents.FilledRow]) -> dict[str, Any]:
+    def data(rows: Sequence[contents.RowResults]) -> dict[str, Any]:
         traces = {row.row.label: [one["trace"] for one in of] for row, of in _finished(rows)}
         return {"traces": traces} if traces else {}
 
@@ -147,29 +147,29 @@ def along_training(filled: contents.Filled) -> list[style.Drawing]:
     return _by_group(filled, "trace", figures.along_training, title, data)
 
 
-def _order(filled: contents.Filled) -> list[str]:
+def _order(filled: contents.TableResults) -> list[str]:
     """Returns all labels of a table, so that a method looks the same in all its figures."""
     return list(dict.fromkeys(row.row.label for row in filled.rows))
 
 
 def _finished(
-    rows: Sequence[contents.FilledRow],
-) -> list[tuple[contents.FilledRow, list[results.Result]]]:
+    rows: Sequence[contents.RowResults],
+) -> list[tuple[contents.RowResults, list[results.Result]]]:
     """Returns the rows of which a run finished, with those that did."""
     return [(row, finished) for row in rows if (finished := row.finished)]
 
 
-def _label(row: contents.FilledRow, column: contents.Column) -> str:
+def _label(row: contents.RowResults, column: contents.Column) -> str:
     diverged = row.diverged(column)
     return row.row.label + (f" ({diverged} of {len(row.runs)} diverged)" if diverged else "")
 
 
 def _by_group(
-    filled: contents.Filled,
+    filled: contents.TableResults,
     name: str,
     draw: Callable[..., Any],
     title: str,
-    data: Callable[[Sequence[contents.FilledRow]], dict[str, Any]],
+    data: Callable[[Sequence[contents.RowResults]], dict[str, Any]],
 ) -> list[style.Drawing]:
     groups = filled.groups()
     found = []

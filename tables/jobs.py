@@ -42,7 +42,7 @@ class Jobs:
 
     def __init__(self) -> None:
         """Starts none."""
-        self.running: dict[commands.Missing, subprocess.Popen[bytes]] = {}
+        self.running: dict[commands.MissingRuns, subprocess.Popen[bytes]] = {}
         self._outputs = selectors.DefaultSelector()
 
     def __enter__(self) -> Jobs:
@@ -54,7 +54,7 @@ class Jobs:
         self.stop()
         self._outputs.close()
 
-    def start(self, key: commands.Missing, command: Sequence[str]) -> None:
+    def start(self, key: commands.MissingRuns, command: Sequence[str]) -> None:
         """Starts a script.
 
         Args:
@@ -73,7 +73,7 @@ class Jobs:
         output = cast(IO[bytes], process.stdout)
         self._outputs.register(output, selectors.EVENT_READ, (key, bytearray()))
 
-    def ended(self, seconds: float) -> dict[commands.Missing, tuple[int, str]]:
+    def ended(self, seconds: float) -> dict[commands.MissingRuns, tuple[int, str]]:
         """Waits until one ends, and returns those that have: key -> exit status, reason.
 
         A reason is TensorFlow's last word if it has ended the process, else the last line.
@@ -82,7 +82,7 @@ class Jobs:
             seconds: to wait at most.
         """
         until = time.monotonic() + seconds
-        over: dict[commands.Missing, tuple[int, str]] = {}
+        over: dict[commands.MissingRuns, tuple[int, str]] = {}
         while self.running and not over and (left := until - time.monotonic()) > 0:
             for ready, _ in self._outputs.select(left):
                 key, output = ready.data
@@ -105,7 +105,7 @@ class Jobs:
         while self.running:
             self.ended(_LOOK_SECONDS)
 
-    def _end(self, key: commands.Missing, output: str) -> tuple[int, str]:
+    def _end(self, key: commands.MissingRuns, output: str) -> tuple[int, str]:
         process = self.running.pop(key)
         process.communicate()  # closes its pipes, and waits
         lines = output.strip().splitlines()
@@ -134,7 +134,7 @@ def make(
     failed = 0
     with _Overall(store) as shown, Jobs() as jobs:
         while True:
-            filled = contents.fill(all_tables, names, store)
+            filled = contents.evaluate(all_tables, names, store)
             known = contents.missing_runs(filled)
             over = begun - {run for part in jobs.running for run in part.runs()}
             shown.plan(filled, [one.without(over) for one in known])
@@ -153,7 +153,7 @@ def make(
                     jobs.start(part, part.arguments(store.folder))
             if not jobs.running:
                 return failed
-            ended: dict[commands.Missing, tuple[int, str]] = {}
+            ended: dict[commands.MissingRuns, tuple[int, str]] = {}
             while not ended:
                 shown.look(jobs.running)
                 ended = jobs.ended(_LOOK_SECONDS)
@@ -187,7 +187,7 @@ class _Overall:
         self._bar.stop()
 
     def plan(
-        self, filled: Mapping[str, contents.Filled], known: Sequence[commands.Missing]
+        self, filled: Mapping[str, contents.TableResults], known: Sequence[commands.MissingRuns]
     ) -> None:
         """Takes what is to be done; more of it is known after every choice of λ."""
         costs = {run: commands.cost(one.command.settings) for one in known for run in one.runs()}
@@ -196,7 +196,7 @@ class _Overall:
         self._later = [commands.cost(one.settings) for one in contents.waiting_runs(filled)]
         self._show()
 
-    def look(self, parts: Iterable[commands.Missing]) -> None:
+    def look(self, parts: Iterable[commands.MissingRuns]) -> None:
         """Counts the runs that have ended since the last look."""
         for part in parts:
             for run, seed in zip(part.runs(), part.seeds, strict=True):
@@ -217,7 +217,7 @@ class _Overall:
         runs = len(self._known) + len(self._later)
         return "1 run left" if runs == 1 else f"{runs} runs left"
 
-    def ended(self, part: commands.Missing, status: int, reason: str) -> bool:
+    def ended(self, part: commands.MissingRuns, status: int, reason: str) -> bool:
         """Says how a command ended; of one that failed or diverged also which, and why.
 
         Returns:

@@ -47,7 +47,7 @@ def plus_minus(estimate: contents.Estimate, column: contents.Column, sign: str =
     return mean if estimate.std is None else f"{mean} ± {text(estimate.std, '')}"
 
 
-def cells(filled: contents.Filled, row: contents.FilledRow) -> dict[str, str]:
+def cells(filled: contents.TableResults, row: contents.RowResults) -> dict[str, str]:
     """Returns the cells of a row, by the heads of the columns."""
     table, reference = filled.table, filled.reference(row)
     by_head = {"": row.row.label}
@@ -77,12 +77,12 @@ def _apart(
     return f", **{text}**" if contents.differs(ours, theirs, column) else f", {text}"
 
 
-def _chooses(filled: contents.Filled) -> bool:
+def _chooses(filled: contents.TableResults) -> bool:
     """Whether rows have one λ each."""
     return any(len(row.strengths) == 1 and row.strengths != (None,) for row in filled.rows)
 
 
-def _strength(row: contents.FilledRow) -> str:
+def _strength(row: contents.RowResults) -> str:
     if row.grid and not row.strengths:
         return "every one diverged"
     if len(row.strengths) != 1 or (strength := row.strengths[0]) is None:
@@ -90,7 +90,7 @@ def _strength(row: contents.FilledRow) -> str:
     return results.number(strength) + (" (edge)" if row.edge else "")
 
 
-def _difference(filled: contents.Filled, row: contents.FilledRow) -> str:
+def _difference(filled: contents.TableResults, row: contents.RowResults) -> str:
     reference, column = filled.reference(row), filled.table.columns[0]
     if any(filled.reference(one) is row for one in filled.rows):
         return "reference"
@@ -104,7 +104,7 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def body(filled: contents.Filled) -> str:
+def body(filled: contents.TableResults) -> str:
     """Returns the tables of all groups, each under its heading."""
     parts = []
     for group, rows in filled.groups().items():
@@ -114,7 +114,7 @@ def body(filled: contents.Filled) -> str:
     return "\n".join(parts)
 
 
-def shell_commands(filled: contents.Filled) -> str:
+def shell_commands(filled: contents.TableResults) -> str:
     """Returns the shell commands of all rows, each with a comment."""
     lines = []
     for row in filled.rows:
@@ -140,7 +140,7 @@ def _line(
     return shlex.join([PYTHON, f"{command.script}.py", *arguments])
 
 
-def note(filled: contents.Filled) -> str:
+def note(filled: contents.TableResults) -> str:
     """Returns the note of a table, a line a paragraph, its numbers filled in.
 
     "{label: head}" stands for a cell, "{group: label: head}" where the table has groups; of a
@@ -175,7 +175,7 @@ def note(filled: contents.Filled) -> str:
     return _CELL.sub(cell, "\n\n".join(" ".join(part.split()) for part in paragraphs))
 
 
-def section(filled: contents.Filled, compared: contents.Filled | None = None) -> str:
+def section(filled: contents.TableResults, compared: contents.TableResults | None = None) -> str:
     """Returns a table's section of the document: title, tables, figures, note, commands.
 
     Args:
@@ -197,13 +197,13 @@ def section(filled: contents.Filled, compared: contents.Filled | None = None) ->
     return "\n".join(parts)
 
 
-def drawings(filled: contents.Filled) -> list[style.Drawing]:
+def drawings(filled: contents.TableResults) -> list[style.Drawing]:
     """Returns the figures of a table."""
     return [one for function in filled.table.drawings for one in function(filled)]
 
 
 def comparison(
-    published: contents.Filled, own: contents.Filled
+    published: contents.TableResults, own: contents.TableResults
 ) -> tuple[list[str], list[list[str]]]:
     """Returns header and rows that show the published cells and one's own, and whether they differ.
 
@@ -233,7 +233,7 @@ def comparison(
     return header, rows
 
 
-def csv_table(filled: contents.Filled) -> str:
+def csv_table(filled: contents.TableResults) -> str:
     """Returns a table as CSV: a line a row, mean, std, n and diverged of every column."""
     table = filled.table
     lines = []
@@ -266,7 +266,7 @@ def _numbers(title: str, found: contents.Estimate | None, spread: str = "std") -
     return dict(zip(heads, cells, strict=True))
 
 
-def csv_runs(filled: Iterable[contents.Filled]) -> str:
+def csv_runs(filled: Iterable[contents.TableResults]) -> str:
     """Returns all runs as CSV, a line each; those that choose a λ have `use` "tuning".
 
     Every setting that changes numbers has a column, and so has every metric. A cell is empty where
@@ -344,7 +344,8 @@ def _csv(lines: Sequence[Mapping[str, Any]], heads: Sequence[str]) -> str:
 
 
 def document(
-    filled: Mapping[str, contents.Filled], published: Mapping[str, contents.Filled] | None = None
+    filled: Mapping[str, contents.TableResults],
+    published: Mapping[str, contents.TableResults] | None = None,
 ) -> str:
     """Returns the page with all complete tables.
 
@@ -379,7 +380,7 @@ def anchor(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-def _made(done: Iterable[contents.Filled]) -> str:
+def _made(done: Iterable[contents.TableResults]) -> str:
     """Returns the sentences on what was run, when and where."""
     runs = {id(result): result for one in done for _, _, result in contents.all_runs(one)}.values()
     if not runs:
@@ -407,8 +408,8 @@ def _made(done: Iterable[contents.Filled]) -> str:
 
 def texts(
     folder: Path,
-    filled: Mapping[str, contents.Filled],
-    published: Mapping[str, contents.Filled] | None = None,
+    filled: Mapping[str, contents.TableResults],
+    published: Mapping[str, contents.TableResults] | None = None,
 ) -> dict[Path, str]:
     """Returns the generated text files of a folder of results.
 
@@ -424,7 +425,7 @@ def texts(
     return files
 
 
-def figures(folder: Path, filled: Mapping[str, contents.Filled]) -> dict[Path, style.Drawing]:
+def figures(folder: Path, filled: Mapping[str, contents.TableResults]) -> dict[Path, style.Drawing]:
     """Returns the figures of a folder of results."""
     return {
         folder / "figures" / f"{name}-{drawing.name}.png": drawing
@@ -435,7 +436,9 @@ def figures(folder: Path, filled: Mapping[str, contents.Filled]) -> dict[Path, s
 
 
 def with_blocks(
-    path: Path, filled: Mapping[str, contents.Filled], more: Mapping[str, str | None] | None = None
+    path: Path,
+    filled: Mapping[str, contents.TableResults],
+    more: Mapping[str, str | None] | None = None,
 ) -> str:
     """Returns a document with its generated blocks as they should be.
 

@@ -64,7 +64,7 @@ def speed(benchmark: Mapping[str, Any]) -> dict[str, str]:
 
 
 def scripts(
-    described: Mapping[str, tuple[str, str]], with_defaults: Sequence[contents.Filled]
+    described: Mapping[str, tuple[str, str]], with_defaults: Sequence[contents.TableResults]
 ) -> str | None:
     """Returns the block that lists the scripts; None as long as a table is not complete.
 
@@ -91,7 +91,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def defects(filled: contents.Filled) -> str | None:
+def defects(filled: contents.TableResults) -> str | None:
     """Returns the block that shows the effect of each defect; None as long as it is not complete.
 
     Args:

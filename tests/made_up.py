@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import options, results, run_files
 from tables import commands, contents
-from tables.contents import Filled, Row, Table
+from tables.contents import Row, Table, TableResults
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = "--hidden 8 4 --tasks 3 --epochs 2"
@@ -127,14 +127,14 @@ def table(*rows: Row, name: str = "small", **more: Any) -> Table:
     return Table(name, **{**usual, "rows": rows, "tuning": (100,), **more})
 
 
-def filled(folder: Path, *all_tables: Table, name: str = "") -> Filled:
+def filled(folder: Path, *all_tables: Table, name: str = "") -> TableResults:
     """Return a table, by default the first, filled in from what is stored now.
 
     A further table, "another", has no rows; its folder may hold runs.
     """
     name = name or all_tables[0].name
     every = (*all_tables, table(name="another"))
-    return contents.fill(every, [name], commands.Store(folder))[name]
+    return contents.evaluate(every, [name], commands.Store(folder))[name]
 
 
 # Scripts that do what they are told, in place of learning.
@@ -186,7 +186,7 @@ def stand_in(file: str) -> None:
     _tell(folder, f"begin,{what}")
     if order == "fail":
         files = _files(script, settings, strengths[0], settings.seeds[0])
-        with files.hold():
+        with files.locked():
             files.save_checkpoint({}, {})
     if order in ("fail", "refuse"):
         print("Traceback (most recent call last):\n  one line more")

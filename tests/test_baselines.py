@@ -655,7 +655,7 @@ def test_run_as_released_and_killed_twice_ends_like_one_that_never_was(
     first = int(rng.integers(1, whole.epochs))
     second = int(rng.integers(1, whole.epochs - first + 1))
     files = run_files.RunFiles(tmp_path, "seed", {"script": script})
-    with files.hold() as held:
+    with files.locked() as held:
         assert held
         for stop in (first, second):
 

@@ -439,7 +439,7 @@ HEADLINE = {
 }
 
 
-def headline(filled: Mapping[str, contents.Filled]) -> str | None:
+def headline(filled: Mapping[str, contents.TableResults]) -> str | None:
     """Returns the block that shows ACC of all methods on equal terms, small network.
 
     Args:

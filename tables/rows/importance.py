@@ -38,7 +38,7 @@ def importance_rows() -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def importance_drawings(filled: contents.Filled) -> list[style.Drawing]:
+def importance_drawings(filled: contents.TableResults) -> list[style.Drawing]:
     """Returns the authors' figures as released, and those that one can read."""
     found = []
     for label, names in (

@@ -571,7 +571,7 @@ class Interrupt(Exception):
 def pruned_run(folder: Path) -> tuple[dict[str, np.ndarray], dict, list[dict]]:
     """Runs, or goes on with, a folder's run; returns its arrays, its details, its trace."""
     files = run_files.RunFiles(folder, "seed0", {"script": "anpyc_wi_np"})
-    with files.hold() as held_here:
+    with files.locked() as held_here:
         assert held_here
         progress = progresses.Progress(files)
         matrix = anpyc_wi_np.run(PRUNED, TASKS, 0.5, 0, progress)

@@ -677,7 +677,7 @@ def test_seconds_are_those_of_all_parts_without_the_time_between_them(
     now = 0.0
     monkeypatch.setattr(progresses, "time", types.SimpleNamespace(monotonic=lambda: now))
     files = run_files.RunFiles(tmp_path, "a_run", {})
-    with files.hold():
+    with files.locked():
         for seconds in (10, 20):
             progress = progresses.Progress(files)
             progress.start(total_steps=2)
@@ -1448,7 +1448,7 @@ def test_ctrl_c_within_tensorflow_raises_only_in_our_code(
     exec(STAND_IN, vars(stand_in))
     with (
         pytest.raises(SystemExit) as ended,
-        process.exits("a_script", tmp_path, "the same command continues"),
+        process.errors_in_one_line("a_script", tmp_path, "the same command continues"),
     ):
         stand_in.call(function, 0.5)
         done.append("after TensorFlow")

@@ -47,7 +47,7 @@ def files(tmp_path: Path) -> RunFiles:
 @contextlib.contextmanager
 def held(files: RunFiles) -> Iterator[None]:
     """Hold a run that nobody else has."""
-    with files.hold() as mine:
+    with files.locked() as mine:
         assert mine
         yield
 
@@ -560,7 +560,7 @@ def test_link_to_no_folder_is_named_with_its_target(
     link = files.path.with_suffix(".ckpt")
     (tmp_path / "a_file").write_text("")
     link.symlink_to(tmp_path / target)
-    with refused(f"{link} is a link to {tmp_path / target}, "), files.hold():
+    with refused(f"{link} is a link to {tmp_path / target}, "), files.locked():
         pass
     assert link.is_symlink()
 
@@ -572,7 +572,7 @@ def test_what_is_in_the_way_of_the_folder_is_named(
     path = files.path.with_suffix(".ckpt")
     make(path)
     again = RunFiles(files.path.parent, "a_run", LABEL)
-    with refused(f"{path} is in the way"), again.hold():
+    with refused(f"{path} is in the way"), again.locked():
         pass
     assert path.exists()
 
@@ -586,7 +586,7 @@ def test_folder_of_results_may_be_gone_but_not_in_the_way(tmp_path: Path, folder
         with held(files):
             files.finish(RESULT)
         return
-    with refused(files.path.parent.parent, error=(ResultError, OSError)), files.hold():
+    with refused(files.path.parent.parent, error=(ResultError, OSError)), files.locked():
         pass
 
 
@@ -596,7 +596,7 @@ def test_file_system_without_locks_is_named(
 ) -> None:
     refusal = OSError(error, os.strerror(error))
     monkeypatch.setattr(fcntl, "flock", mock.Mock(side_effect=refusal))
-    with refused(files.path.parent, os.strerror(error), "--results-dir"), files.hold():
+    with refused(files.path.parent, os.strerror(error), "--results-dir"), files.locked():
         pass
 
 
@@ -607,7 +607,7 @@ def test_lock_that_is_removed_just_now_is_as_good_as_held(
         with monkeypatch.context() as patch:
             opened = mock.Mock(side_effect=OSError(error, os.strerror(error), "lock"))
             patch.setattr(Path, "open", opened)
-            with files.hold() as mine:
+            with files.locked() as mine:
                 assert not mine
     with held(files):
         pass
@@ -618,7 +618,7 @@ def test_lock_that_cannot_be_opened_is_told(
 ) -> None:
     denied = OSError(errno.EACCES, os.strerror(errno.EACCES), "lock")
     monkeypatch.setattr(Path, "open", mock.Mock(side_effect=denied))
-    with pytest.raises(PermissionError), files.hold():
+    with pytest.raises(PermissionError), files.locked():
         pass
 
 
@@ -626,7 +626,7 @@ def test_run_that_is_held_is_not_held_by_another(files: RunFiles) -> None:
     other = RunFiles(files.path.parent, "a_run", LABEL)
     with held(other):
         for _ in range(2):
-            with files.hold() as mine:
+            with files.locked() as mine:
                 assert not mine
         other.save_checkpoint({}, {})  # its folder is still there
     with held(files):
@@ -668,7 +668,7 @@ sys.stdin.read()  # until all are ready
 while pending:
     passed = []
     for files in pending:
-        with files.hold() as held:
+        with files.locked() as held:
             if not held:
                 passed.append(files)
             elif files.read() is None:
@@ -678,7 +678,7 @@ while pending:
     pending = passed
 files, count, done = RunFiles(folder, "a_run", {}), folder / "count", 0
 while done < 150:
-    with files.hold() as held:
+    with files.locked() as held:
         if held:
             count.write_text(str(int(count.read_text()) + 1))
             done += 1

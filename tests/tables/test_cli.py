@@ -22,7 +22,7 @@ from benchmark import speed as benchmark
 from harness import distribution, options, style
 from reproduce_tables import TABLES
 from tables import cli, commands, contents, drawings, figures, summaries
-from tables.contents import ACC, Filled, FilledRow, Row
+from tables.contents import ACC, Row, RowResults, TableResults
 from tables.rows.equal_terms import SMALL
 from tables.rows.release import FIRST_TASK, RELEASE, SHORT
 from tests import made_up
@@ -53,12 +53,14 @@ D12_GRIDS = {
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Filled]:
+def empty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TableResults]:
     """Return all tables where nothing is stored."""
-    return contents.fill(TABLES, list(BY_NAME), commands.Store(tmp_path_factory.mktemp("empty")))
+    return contents.evaluate(
+        TABLES, list(BY_NAME), commands.Store(tmp_path_factory.mktemp("empty"))
+    )
 
 
-def rows_of(filled: Filled) -> list[tuple[FilledRow, str, Any]]:
+def rows_of(filled: TableResults) -> list[tuple[RowResults, str, Any]]:
     """Return the rows of a table that have a command, each with its script and settings."""
     return [(one, one.command.script, one.command.settings) for one in filled.rows if one.command]
 
@@ -79,7 +81,7 @@ def test_names_and_labels_are_unique_and_groups_together() -> None:
         assert len(set(titles)) == len(titles)
 
 
-def test_every_row_has_what_it_refers_to(empty: dict[str, Filled]) -> None:
+def test_every_row_has_what_it_refers_to(empty: dict[str, TableResults]) -> None:
     for one in empty.values():
         titles = {column.title for column in one.table.columns}
         for found in one.rows:
@@ -106,7 +108,7 @@ def test_every_row_has_what_it_refers_to(empty: dict[str, Filled]) -> None:
     ],
 )
 def test_rows_and_seeds(
-    empty: dict[str, Filled], name: str, rows: int, seeds: int, tuning: tuple[int, ...]
+    empty: dict[str, TableResults], name: str, rows: int, seeds: int, tuning: tuple[int, ...]
 ) -> None:
     assert len(BY_NAME[name].rows) == rows
     for found, script, _ in rows_of(empty[name]):
@@ -128,7 +130,7 @@ def test_only_tables_that_say_so_are_not_widened() -> None:
 
 @pytest.mark.parametrize("name", EPOCHS)
 def test_equal_terms_have_every_method_and_its_first_grid(
-    empty: dict[str, Filled], name: str
+    empty: dict[str, TableResults], name: str
 ) -> None:
     groups = empty[name].groups()
     heads = {"Multi-head": METHODS[:-1]}
@@ -182,7 +184,7 @@ def test_equal_terms_have_every_method_and_its_first_grid(
             assert getattr(settings, key, value) == value, key
 
 
-def not_usual(filled: Filled, flags: str = "--head multi") -> dict[str, dict[str, Any]]:
+def not_usual(filled: TableResults, flags: str = "--head multi") -> dict[str, dict[str, Any]]:
     """Return by label which settings a row has that its script with the "small" flags has not."""
     found = {}
     for one, script, settings in rows_of(filled):
@@ -195,7 +197,7 @@ def not_usual(filled: Filled, flags: str = "--head multi") -> dict[str, dict[str
     return found
 
 
-def test_ablation_changes_one_thing_at_a_time(empty: dict[str, Filled]) -> None:
+def test_ablation_changes_one_thing_at_a_time(empty: dict[str, TableResults]) -> None:
     ablation = empty["ablation"]
     grid = {"strength": GRIDS["anpyc_wi_np"]}
     equal = ablation.groups()["Equal terms"]
@@ -240,7 +242,7 @@ def test_ablation_changes_one_thing_at_a_time(empty: dict[str, Filled]) -> None:
     assert [ablation.reference(found) for found in own] == [None, own[0], own[0]]
 
 
-def test_fisher_has_every_kind(empty: dict[str, Filled]) -> None:
+def test_fisher_has_every_kind(empty: dict[str, TableResults]) -> None:
     grid = {"strength": GRIDS["ewc"]}
     assert not_usual(empty["fisher"]) == {
         "sampled": grid,
@@ -253,7 +255,7 @@ def test_fisher_has_every_kind(empty: dict[str, Filled]) -> None:
     assert BY_NAME["fisher"].reference == "sampled"
 
 
-def test_update_has_both_steps_and_seven_strengths(empty: dict[str, Filled]) -> None:
+def test_update_has_both_steps_and_seven_strengths(empty: dict[str, TableResults]) -> None:
     seven = (0.01, 0.1, 1, 10, 100, 1000, 10000)
     steps = []
     for found, script, settings in rows_of(empty["update"]):
@@ -265,7 +267,7 @@ def test_update_has_both_steps_and_seven_strengths(empty: dict[str, Filled]) -> 
     assert tuple(column.strength for column in BY_NAME["update"].columns) == seven
 
 
-def test_stability_reads_the_rows_of_equal_small(empty: dict[str, Filled]) -> None:
+def test_stability_reads_the_rows_of_equal_small(empty: dict[str, TableResults]) -> None:
     several = {one.label: one for one in BY_NAME["equal-small"].rows if one.group != "Single-head"}
     for found, _, settings in rows_of(empty["stability"]):
         of = several[found.row.label]
@@ -289,7 +291,7 @@ def test_stability_shows_the_change_in_a_tasks_first_epoch_and_after_it() -> Non
 
 
 def test_released_settings_are_the_defaults_and_their_strength_is_the_one_chosen() -> None:
-    published = contents.fill(TABLES, ["released"], commands.Store(options.ROOT / "results"))
+    published = contents.evaluate(TABLES, ["released"], commands.Store(options.ROOT / "results"))
     found = rows_of(published["released"])
     assert sorted(script for _, script, _ in found) == sorted(METHODS)
     for one, _, settings in found:
@@ -304,7 +306,7 @@ def test_released_settings_are_the_defaults_and_their_strength_is_the_one_chosen
     }
 
 
-def test_release_short_has_every_script_as_released(empty: dict[str, Filled]) -> None:
+def test_release_short_has_every_script_as_released(empty: dict[str, TableResults]) -> None:
     release = empty["release-short"]
     assert sorted(script for _, script, _ in rows_of(release)) == sorted(METHODS)
     for found, script, settings in rows_of(release):
@@ -317,7 +319,7 @@ def test_release_short_has_every_script_as_released(empty: dict[str, Filled]) ->
             assert reference.estimate(ACC).values == pytest.approx(expected)
 
 
-def test_release_at_full_length_has_the_seeds_that_finish(empty: dict[str, Filled]) -> None:
+def test_release_at_full_length_has_the_seeds_that_finish(empty: dict[str, TableResults]) -> None:
     release = empty["release-pruning"].row("Full length", "release")
     column = FIRST_TASK
     assert release.estimate(column).values == pytest.approx((0.848, 0.838))
@@ -344,7 +346,7 @@ def test_pruning_of_the_release_is_of_task_0_by_tensor_and_round() -> None:
     assert {title: columns[title].value(result, "") for title in expected} == expected
 
 
-def test_defects_have_a_row_each(empty: dict[str, Filled]) -> None:
+def test_defects_have_a_row_each(empty: dict[str, TableResults]) -> None:
     defects = empty["defects"]
     assert list(defects.groups()) == list(SHORT)
     for script, rows in defects.groups().items():
@@ -395,7 +397,7 @@ def test_authors_standard_deviations_are_of_a_sample() -> None:
                 assert pair == pytest.approx((mean, std * math.sqrt(10 / 9)))
 
 
-def test_importance_has_the_authors_values(empty: dict[str, Filled]) -> None:
+def test_importance_has_the_authors_values(empty: dict[str, TableResults]) -> None:
     published = distribution.authors()
     for group, (theirs, released, default) in empty["importance"].groups().items():
         for kind in ("kurtosis", "skewness"):
@@ -418,8 +420,8 @@ def test_figures_of_importance_are_of_the_runs_that_finished(tmp_path: Path) -> 
     for path in home.glob("seed3*.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), **diverged}))
 
-    def found() -> Filled:
-        return contents.fill(TABLES, ["importance"], commands.Store(tmp_path))["importance"]
+    def found() -> TableResults:
+        return contents.evaluate(TABLES, ["importance"], commands.Store(tmp_path))["importance"]
 
     titles = {one.title for one in BY_NAME["importance"].drawings[0](found())}
     assert titles and all("9 seeds" in title for title in titles)

@@ -13,7 +13,7 @@ from unittest import mock
 from harness import options, run_files
 from harness.results import ResultError
 from tables import commands, contents
-from tables.contents import ACC, Column, Estimate, FilledRow, Row, Table, metric
+from tables.contents import ACC, Column, Estimate, Row, RowResults, Table, metric
 from tests import made_up
 from tests.conftest import SCRIPTS
 from tests.made_up import FLAGS, filled, keep, keep_all, row, table
@@ -25,7 +25,7 @@ from scipy import stats
 EWC = "ewc.py --lambda 1 3 10"
 
 
-def missing(*filled: contents.Filled) -> list[tuple[str, float | None, tuple[int, ...]]]:
+def missing(*filled: contents.TableResults) -> list[tuple[str, float | None, tuple[int, ...]]]:
     """Return table, λ and seeds of the runs to be made."""
     found = contents.missing_runs({one.table.name: one for one in filled})
     return [(one.table, one.strength, one.seeds) for one in found]
@@ -96,13 +96,13 @@ def tuned(folder: Path, accuracies: dict[float, Any], line: str = EWC, **more: A
 
 def choice(
     folder: Path, *seeds: int, line: str = EWC, by_test: bool = False, **more: Any
-) -> FilledRow:
+) -> RowResults:
     """Return the row of a table that chooses λ with some seeds."""
     only = table(row("ewc", line, by_test=by_test), tuning=seeds, **more)
     return filled(folder, only).rows[0]
 
 
-def asks_for(found: FilledRow) -> list[tuple[float | None, tuple[int, ...]]]:
+def asks_for(found: RowResults) -> list[tuple[float | None, tuple[int, ...]]]:
     """Return λ and seeds of the runs that a row asks for."""
     return [(one.strength, one.seeds) for one in found.missing]
 
@@ -190,7 +190,7 @@ def test_every_strength_enters_a_table_that_chooses_none(tmp_path: Path) -> None
 # Edges
 
 
-def tune(folder: Path, best: float, **more: Any) -> tuple[FilledRow, list[tuple[float, ...]]]:
+def tune(folder: Path, best: float, **more: Any) -> tuple[RowResults, list[tuple[float, ...]]]:
     """Store what a row asks for until it has its λ; return it, and what it asked for."""
     asked = []
     while (found := choice(folder, 100, **more)).waits:
@@ -450,17 +450,17 @@ def test_run_that_two_tables_have_made_is_the_same_in_both(tmp_path: Path) -> No
     both = [table(row("finetune", "finetune.py"), name=name) for name in ("small", "second")]
     keep_all(tmp_path / "small", "finetune.py", (0.8, 0.9))
     keep_all(tmp_path / "second", "finetune.py", (0.7, 0.6))
-    found = contents.fill(both, ["small", "second"], commands.Store(tmp_path)).values()
+    found = contents.evaluate(both, ["small", "second"], commands.Store(tmp_path)).values()
     assert [one.rows[0].values(ACC) for one in found] == [pytest.approx({0: 0.8, 1: 0.9})] * 2
 
 
 def test_run_that_is_made_for_one_table_is_found_by_the_others_at_once(tmp_path: Path) -> None:
     both = [table(row("ewc", EWC), name=name, widen=False) for name in ("small", "second")]
     store = commands.Store(tmp_path)
-    assert len(contents.missing_runs(contents.fill(both, ["small", "second"], store))) == 3
+    assert len(contents.missing_runs(contents.evaluate(both, ["small", "second"], store))) == 3
     tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})
     keep_all(tmp_path / "small", EWC, (0.8, 0.9), strength=3.0)
-    assert all(one.complete for one in contents.fill(both, ["small", "second"], store).values())
+    assert all(one.complete for one in contents.evaluate(both, ["small", "second"], store).values())
 
 
 @pytest.mark.parametrize("name", ["small", "another"])
@@ -478,7 +478,7 @@ def test_files_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(run_files.RunFiles, "read", lambda files: read(files))
     store, only = commands.Store(tmp_path), table(row("finetune", "finetune.py"))
     for _ in range(3):
-        assert contents.fill([only], ["small"], store)["small"].complete
+        assert contents.evaluate([only], ["small"], store)["small"].complete
     assert read.call_count == 2
 
 
@@ -488,7 +488,7 @@ ACCURACIES = (0.8712, 0.9034, 0.8555, 0.9101)
 OTHERS = (0.8811, 0.8903, 0.8699, 0.9001)
 
 
-def both(folder: Path, ours: Any, theirs: Any, **more: Any) -> tuple[FilledRow, FilledRow]:
+def both(folder: Path, ours: Any, theirs: Any, **more: Any) -> tuple[RowResults, RowResults]:
     """Return rows of stored runs: one that is compared, and the one with which it is."""
     keep_all(folder / "small", "finetune.py", ours)
     keep_all(folder / "small", "sgd_freeze.py", theirs)
@@ -563,7 +563,7 @@ def test_difference_to_other_peoples_figures_is_not_paired(tmp_path: Path) -> No
     assert found.mean == pytest.approx(np.mean(ACCURACIES) - np.mean(OTHERS[:3]))
     assert found.mean / found.std == pytest.approx(expected.statistic)
     assert contents.difference(ours, others, metric("F")) is None
-    alone = FilledRow(Row("alone", estimates={"ACC": Estimate.of((0.5,))}))
+    alone = RowResults(Row("alone", estimates={"ACC": Estimate.of((0.5,))}))
     found = contents.difference(ours, alone)
     assert (found.std, found.n) == (None, 1)
 

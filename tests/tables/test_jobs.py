@@ -157,8 +157,8 @@ def test_run_that_ends_between_two_looks_is_counted_once(
     whole = table(row("", "finetune.py"), seeds=(0, 1, 2))
     store = commands.Store(results)
 
-    def plan() -> list[commands.Missing]:
-        filled = contents.fill([whole], ["small"], store)
+    def plan() -> list[commands.MissingRuns]:
+        filled = contents.evaluate([whole], ["small"], store)
         known = contents.missing_runs({"small": filled["small"]})
         shown.plan(filled, known)
         return known

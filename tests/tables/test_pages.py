@@ -17,7 +17,7 @@ from harness.options import UsageError
 from harness.results import ResultError
 from harness.style import Drawing
 from tables import commands, contents, drawings, figures, pages
-from tables.contents import ACC, Column, Estimate, Filled, Row, metric
+from tables.contents import ACC, Column, Estimate, Row, TableResults, metric
 from tests.made_up import FLAGS, filled, keep, keep_all, row, table
 
 import numpy as np
@@ -30,7 +30,7 @@ EWC = "ewc.py --lambda 1 3 10"
 ACCURACIES = (0.8712, 0.9034)
 
 
-def cells(found: Filled, number: int) -> dict[str, str]:
+def cells(found: TableResults, number: int) -> dict[str, str]:
     """Return the cells of a row."""
     return pages.cells(found, found.rows[number])
 
@@ -42,7 +42,7 @@ def lines_of(text: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def tuned(tmp_path: Path) -> Filled:
+def tuned(tmp_path: Path) -> TableResults:
     """Return a table of two groups: no λ, a chosen one at an edge, a diverged run, a reference."""
     folder = tmp_path / "small"
     keep_all(folder, "finetune.py", (0.5, 0.6), lost=0.4)
@@ -132,7 +132,7 @@ def test_difference_has_a_sign() -> None:
     assert pages.plus_minus(Estimate(0.01, 0.002, 3), ACC, "+") == "+1.00 ± 0.20"
 
 
-def test_rows_say_their_λ_and_their_difference(tuned: Filled) -> None:
+def test_rows_say_their_λ_and_their_difference(tuned: TableResults) -> None:
     finetune, ewc, joint = (cells(tuned, number) for number in range(3))
     assert (finetune["λ"], ewc["λ"], joint["λ"]) == ("-", "10 (edge)", "-")
     assert (finetune["difference"], joint["difference"]) == ("reference", "-")
@@ -189,7 +189,7 @@ def test_other_peoples_single_value_is_not_compared(tmp_path: Path) -> None:
 # Markdown
 
 
-def test_body_has_a_table_under_each_heading(tuned: Filled) -> None:
+def test_body_has_a_table_under_each_heading(tuned: TableResults) -> None:
     text = pages.body(tuned)
     lines = lines_of(text)
     assert {len(line) for line in lines} == {7}
@@ -209,11 +209,11 @@ def test_group_without_a_name_has_no_heading(tmp_path: Path) -> None:
 # Commands
 
 
-def command_lines(found: Filled) -> list[str]:
+def command_lines(found: TableResults) -> list[str]:
     return pages.shell_commands(found).splitlines()
 
 
-def test_commands_are_those_of_the_choice_and_of_the_table(tuned: Filled) -> None:
+def test_commands_are_those_of_the_choice_and_of_the_table(tuned: TableResults) -> None:
     start = ".venv/bin/python"
     assert command_lines(tuned) == [
         "# Some: finetune",
@@ -261,11 +261,11 @@ def test_command_with_the_λ_of_another_row_says_whose(tmp_path: Path) -> None:
 # Notes
 
 
-def noted(found: Filled, text: str) -> str:
+def noted(found: TableResults, text: str) -> str:
     return pages.note(dataclasses.replace(found, table=dataclasses.replace(found.table, note=text)))
 
 
-def test_note_shows_cells(tuned: Filled) -> None:
+def test_note_shows_cells(tuned: TableResults) -> None:
     text = "λ {Some: ewc: λ}: {Some: ewc: ACC}, {Some: ewc: difference}; {Others: joint: ACC} %."
     joint = pages.plus_minus(Estimate.of(ACCURACIES), ACC)
     assert noted(tuned, text) == f"λ 10: 80.00, +30.00; {joint} %."
@@ -292,7 +292,7 @@ def test_note_may_name_any_row(tmp_path: Path, label: str, group: str) -> None:
         ("{Some: ewc less Some: finetun}", "Some: finetun; did you mean Some: finetune?"),
     ],
 )
-def test_note_names_no_cell_that_is_not_there(tuned: Filled, text: str, meant: str) -> None:
+def test_note_names_no_cell_that_is_not_there(tuned: TableResults, text: str, meant: str) -> None:
     with pytest.raises(UsageError) as refused:
         noted(tuned, text)
     assert str(refused.value) == f"the note of small names no cell: {meant}"
@@ -305,7 +305,7 @@ def read(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_csv_of_a_table_has_its_figures(tuned: Filled) -> None:
+def test_csv_of_a_table_has_its_figures(tuned: TableResults) -> None:
     finetune, ewc, joint = read(pages.csv_table(tuned))
     assert ewc == {
         **{"group": "Some", "row": "ewc", "script": "ewc"},
@@ -333,7 +333,7 @@ def test_csv_does_not_depend_on_last_bits(tmp_path: Path) -> None:
     assert float(read(text)[0]["ACC"]) == pytest.approx(0.5)
 
 
-def test_csv_of_runs_has_a_line_for_each(tuned: Filled) -> None:
+def test_csv_of_runs_has_a_line_for_each(tuned: TableResults) -> None:
     lines = read(pages.csv_runs([tuned]))
     places = [(line["row"], line["use"], line["lambda"], line["seed"]) for line in lines]
     assert places == [
@@ -473,7 +473,7 @@ def test_anchor_is_the_one_that_github_gives(title: str, anchor: str) -> None:
     assert pages.anchor(title) == anchor
 
 
-def test_section_has_all_parts_in_order(tuned: Filled) -> None:
+def test_section_has_all_parts_in_order(tuned: TableResults) -> None:
     tuned.table = dataclasses.replace(
         tuned.table, note="So {Some: ewc: λ}.", drawings=(drawings.final_accuracies,)
     )
@@ -497,7 +497,7 @@ def test_section_has_all_parts_in_order(tuned: Filled) -> None:
     assert pages.markdown(header, rows) in compared
 
 
-def test_document_has_the_complete_tables(tuned: Filled, tmp_path: Path) -> None:
+def test_document_has_the_complete_tables(tuned: TableResults, tmp_path: Path) -> None:
     lacking = table(row("finetune", "finetune.py --epochs 9"), name="lacking")
     found = {"small": tuned, "lacking": filled(tmp_path, lacking)}
     text = pages.document(found)
@@ -514,7 +514,7 @@ def test_document_has_the_complete_tables(tuned: Filled, tmp_path: Path) -> None
     assert "0.1 hours in all, 2025-11-25." in pages.document({"small": tuned})
 
 
-def test_document_compares_with_complete_tables_alone(tuned: Filled, tmp_path: Path) -> None:
+def test_document_compares_with_complete_tables_alone(tuned: TableResults, tmp_path: Path) -> None:
     lacking = filled(tmp_path / "empty", tuned.table)
     assert "Published and own" in pages.document({"small": tuned}, {"small": tuned})
     assert "Published and own" not in pages.document({"small": tuned}, {"small": lacking})
@@ -523,7 +523,7 @@ def test_document_compares_with_complete_tables_alone(tuned: Filled, tmp_path: P
 def test_run_of_two_tables_is_counted_once(tmp_path: Path) -> None:
     keep_all(tmp_path / "small", "finetune.py", ACCURACIES)
     both = [table(row("a", "finetune.py"), name=name) for name in ("small", "second")]
-    text = pages.document(contents.fill(both, ["small", "second"], commands.Store(tmp_path)))
+    text = pages.document(contents.evaluate(both, ["small", "second"], commands.Store(tmp_path)))
     assert "\n2 runs (0 diverged)" in text
 
 
@@ -549,10 +549,10 @@ def page(tmp_path: Path) -> Path:
     return path
 
 
-def of_two_tables(folder: Path) -> dict[str, Filled]:
+def of_two_tables(folder: Path) -> dict[str, TableResults]:
     """Return the tables whose blocks the document has, filled in as far as they are."""
     both = [table(row(name, "finetune.py"), name=name) for name in ("small", "second")]
-    return contents.fill(both, ["small", "second"], commands.Store(folder))
+    return contents.evaluate(both, ["small", "second"], commands.Store(folder))
 
 
 def test_blocks_are_replaced_and_all_else_is_kept(tmp_path: Path, page: Path) -> None:
@@ -688,7 +688,9 @@ def test_picture_of_other_data_is_found_and_drawn_again(
     assert pages.check(*made) == []
 
 
-def test_texts_and_figures_are_those_of_complete_tables(tuned: Filled, tmp_path: Path) -> None:
+def test_texts_and_figures_are_those_of_complete_tables(
+    tuned: TableResults, tmp_path: Path
+) -> None:
     tuned.table = dataclasses.replace(tuned.table, drawings=(drawings.final_accuracies,))
     lacking = table(
         row("finetune", "finetune.py --epochs 9"), name="lacking", drawings=(drawings.means,)
@@ -705,7 +707,7 @@ def test_texts_and_figures_are_those_of_complete_tables(tuned: Filled, tmp_path:
 
 # What figures draw
 
-DRAWN: dict[str, tuple[Callable[[Filled], list[Drawing]], Callable[..., Figure]]] = {
+DRAWN: dict[str, tuple[Callable[[TableResults], list[Drawing]], Callable[..., Figure]]] = {
     "curves": (drawings.curves, run_figures.average_accuracy),
     "final": (drawings.final_accuracies, figures.final_accuracy),
     "strengths": (drawings.strengths, figures.over_strengths),
@@ -721,7 +723,7 @@ TRACE = [
 ]
 
 
-def whole(folder: Path, group: str = "", **changed: Any) -> Filled:
+def whole(folder: Path, group: str = "", **changed: Any) -> TableResults:
     """Return a table of all that figures show; `changed` are accuracies of seed 0, by script."""
     accs = {"finetune": 0.5, "ewc": 0.8, "joint": 0.95, "validation": 0.7, **changed}
     place = folder / "small"
