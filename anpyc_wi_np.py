@@ -14,13 +14,12 @@ docs/method.md has the equations, README.md the time to expect, results/README.m
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import ClassVar
 
-from common import consolidation, data, importance, network, pruning, training
+from common import consolidation, data, importance, network, pruning, released, schedule, training
 from harness import experiment, options
-from harness import progress as progresses
+from harness.progress import Progress
 
 import numpy as np
 
@@ -53,66 +52,60 @@ class Settings(options.Settings):
     DEFECTS: ClassVar = ("D3", "D10", "D15", "D16")
 
 
+@experiment.method
 def run(
-    settings: Settings,
-    tasks: Sequence[data.Task],
-    strength: float = 3.0,
-    seed: int = 0,
-    progress: progresses.Progress | None = None,
+    settings: Settings, tasks: Sequence[data.Task], strength: float, seed: int, progress: Progress
 ) -> np.ndarray:
-    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
-    progress = progress or progresses.Progress()
+    """Learns the tasks one after another."""
     net = network.for_tasks(settings, tasks, seed)
     penalty = consolidation.Consolidation(
         net.shared, strength, settings.merge, update=settings.update
     )
     masks = pruning.Masks(net.trunk)
     trainer = training.Trainer(net, settings, progress, seed)
-    schedule = pruning.pruning_schedule(
+    percents = pruning.pruning_schedule(
         len(tasks), settings.prune_percent, settings.prune_decay, settings.prune_step
     )
-    steps = training.budget(settings, tasks)  # of each task
+    steps = schedule.budget(settings, tasks)  # of each task
     retrain = [
-        settings.retrain_epochs * training.epoch_steps(task.examples, settings.batch_size)
+        settings.retrain_epochs * schedule.epoch_steps(task.examples, settings.batch_size)
         for task in tasks
     ]
     progress.start(
-        sum(steps) + sum(retrain[t] * len(rounds) for t, rounds in enumerate(schedule)),
+        sum(steps) + sum(retrain[t] * len(rounds) for t, rounds in enumerate(percents)),
         network=net.variables,
         omega=penalty.omega,
         anchor=penalty.anchor,
         masks=masks.now,
         previous_masks=masks.previous,
     )
+    used = released.used(settings)  # D3
     for task in progress.tasks(tasks):
-        measure = functools.partial(
-            importance.entropy_importance,
-            net,
-            net.head_of(task.number),
-            task.train.images,
-            permutation=task.permutation,
-            used="all-but-last" if settings.released("D3") else "all",
-        )
-        rounds = [0, *schedule[task.number]]
+        rounds = [0, *percents[task.number]]
         names = ["", *(f"pruned to {percent} %" for percent in rounds[1:])]
         for percent in progress.phases(rounds, names):
             if percent and progress.at_phase_start:
-                order = trainer.stream_order(task)
+                # Pruning ranks by the absolute form of equation 1.
+                form = "clipped" if settings.released("D15") else "absolute"
+                omega = importance.entropy(
+                    net, task, form, net.trunk, order=trainer.order(task), used=used
+                )
                 if settings.released("D15"):
-                    new = masks.as_released(task.number, measure(order=order), percent)
+                    new = masks.as_released(task.number, omega, percent)
                 else:
-                    new = masks.lowest(measure(order=order, form="absolute"), percent)
+                    new = masks.lowest(omega, percent)
                 masks.prune(new)
                 trainer.read()
-                record = {"task": task.number, "percent": percent, **pruning.sparsity(new)}
-                progress.details.setdefault("sparsity", []).append(record)
+                entry = {"task": task.number, "percent": percent, **pruning.sparsity(new)}
+                progress.details.setdefault("sparsity", []).append(entry)
             first_phase = task.number == 0 and percent == 0
             decay = 0.99 if first_phase and settings.released("D10") else None
             own = (retrain if percent else steps)[task.number]
-            trainer.train(task, own, penalty, masks.now, lr_decay=decay)
-        penalty.absorb(measure(order=trainer.stream_order(task), parameters=net.shared))
+            trainer.train(task, own, penalty, masks.now, lr_decay=decay)  # equations 2 and 3
+        # Consolidation takes the clipped form.
+        penalty.consolidate(importance.entropy(net, task, order=trainer.order(task), used=used))
         masks.free()
-        progress.record(*trainer.evaluate(progress.learned))
+        trainer.record()
     progress.details["omega"] = penalty.histograms()
     return progress.matrix()
 

@@ -15,9 +15,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from common import consolidation, data, importance, network, training
+from common import consolidation, data, importance, network, released, schedule, training
 from harness import experiment, options
-from harness import progress as progresses
+from harness.progress import Progress
 
 import numpy as np
 
@@ -48,36 +48,31 @@ class Settings(options.Settings):
     DEFECTS: ClassVar = ("D1", "D2", "D3", "D12", "D16")
 
 
+@experiment.method
 def run(
-    settings: Settings,
-    tasks: Sequence[data.Task],
-    strength: float = 1.5,
-    seed: int = 0,
-    progress: progresses.Progress | None = None,
+    settings: Settings, tasks: Sequence[data.Task], strength: float, seed: int, progress: Progress
 ) -> np.ndarray:
-    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
-    progress = progress or progresses.Progress()
+    """Learns the tasks one after another."""
     net = network.for_tasks(settings, tasks, seed)
     penalty = consolidation.Consolidation(
         net.shared, strength, settings.merge, update=settings.update
     )
-    trainer = training.Trainer(net, settings, progress, seed, noisy=settings.released("D1"))
-    steps = training.budget(settings, tasks)  # of each task
+    trainer = training.Trainer(
+        net, settings, progress, seed, dropout_in_evaluation=settings.released("D1")
+    )
+    steps = schedule.budget(settings, tasks)  # of each task
     progress.start(sum(steps), network=net.variables, omega=penalty.omega, anchor=penalty.anchor)
     for task in progress.tasks(tasks):
-        trainer.train(task, steps[task.number], penalty)
-        omega = importance.entropy_importance(
+        trainer.train(task, steps[task.number], penalty)  # equations 2 and 3
+        omega = importance.entropy(  # equation 1
             net,
-            net.head_of(task.number),
-            task.train.images,
-            parameters=net.shared,
-            permutation=task.permutation,
-            order=trainer.stream_order(task),
-            used="all-but-last" if settings.released("D3") else "all",
+            task,
+            order=trainer.order(task),
+            used=released.used(settings),  # D3
             dropout_seed=(seed, task.number) if settings.released("D2") else None,
         )
-        penalty.absorb(omega)
-        progress.record(*trainer.evaluate(progress.learned))
+        penalty.consolidate(omega)
+        trainer.record()
     progress.details["omega"] = penalty.histograms()
     return progress.matrix()
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from common import data, importance, network, pruning, training
+from common import data, importance, network, pruning, released, schedule, training
 from harness import distribution, experiment, options
-from harness import progress as progresses
+from harness.progress import Progress
 
 import numpy as np
 
@@ -48,24 +48,21 @@ class Settings(options.Settings):
     DEFECTS: ClassVar = ("D3", "D4", "D6")
 
 
+@experiment.method
 def run(
-    settings: Settings,
-    tasks: Sequence[data.Task],
-    seed: int = 0,
-    progress: progresses.Progress | None = None,
+    settings: Settings, tasks: Sequence[data.Task], seed: int, progress: Progress
 ) -> np.ndarray:
-    """Learns task 0, measures, prunes and measures again; see `experiment.Run`.
+    """Learns task 0, measures, prunes and measures again.
 
     Returns:
         The accuracy [1, 1] on task 0 before pruning. `progress.details` has the statistics.
     """
-    progress = progress or progresses.Progress()
     task = tasks[0]
     net = network.for_tasks(settings, [task], seed)
     masks = pruning.Masks(net.trunk)
     trainer = training.Trainer(net, settings, progress, seed)
     path = list(range(0, settings.prune_percent + 1, settings.prune_step))
-    epoch = training.epoch_steps(task.examples, settings.batch_size)
+    epoch = schedule.epoch_steps(task.examples, settings.batch_size)
     phases = [settings.epochs, *[settings.retrain_epochs] * len(path)]
     progress.start(epoch * sum(phases), network=net.variables, masks=masks.now)
     names = ["", *(f"pruned to percentile {percent}" for percent in path)]
@@ -78,14 +75,14 @@ def run(
         if number == 0:
             progress.record([test], [validation])
             progress.details.update(importance={}, path=[])
-            values, signed = measure(settings, net, task, seed, trainer.stream_order(task))
+            values, signed = measure(settings, net, task, seed, trainer.order(task))
             distribution.keep(progress, "before", values)
             progress.arrays.update({f"signed_{name}": array for name, array in signed.items()})
         else:
             accuracy = {"accuracy": test, "validation_accuracy": validation}
             step = {"percent": path[number - 1], **accuracy, **pruning.sparsity(masks.now)}
             progress.details["path"] = [*progress.details["path"][: number - 1], step]
-    values, _ = measure(settings, net, task, seed, trainer.stream_order(task))
+    values, _ = measure(settings, net, task, seed, trainer.order(task))
     distribution.keep(progress, "after", values)
     return progress.matrix()
 
@@ -98,22 +95,21 @@ def measure(
     Returns:
         EWC, MAS and ANPyC's clipped importance, each [entries]; ANPyC's signed one per tensor.
     """
-    known = {"permutation": task.permutation, "batch_size": 100, "order": order}
-    used = "all-but-last" if settings.released("D3") else "all"
-    images = task.train.images
+    read: Any = {"batch_size": 100, "order": order, "used": released.used(settings, ["D3"])}
     if settings.released("D4"):  # one image a batch, and every tensor draws its own labels
+        first: Any = {**read, "used": released.used(settings)}
         fisher = [
-            importance.fisher_importance(net, 0, images, (seed, k), [w], used="first", **known)[0]
-            for k, w in enumerate(net.trunk)
+            importance.fisher(net, task, (seed, place), parameters=[weights], **first)[0]
+            for place, weights in enumerate(net.trunk)
         ]
     else:
-        fisher = importance.fisher_importance(net, 0, images, (seed, 0), used=used, **known)
+        fisher = importance.fisher(net, task, (seed, 0), parameters=net.trunk, **read)
     per_image = not settings.released("D6")
-    mas = importance.mas_importance(net, 0, images, per_image=per_image, used=used, **known)
-    signed = importance.entropy_importance(net, 0, images, form="signed", used=used, **known)
-    signed = [values.numpy() for values in signed]
-    clipped = [np.maximum(values, 0) for values in signed]
-    flat = [np.concatenate([np.ravel(one) for one in values]) for values in (fisher, mas, clipped)]
+    mas = importance.mas(net, task, parameters=net.trunk, per_image=per_image, **read)
+    entropy = importance.entropy(net, task, "signed", net.trunk, **read)
+    signed = [omega.numpy() for omega in entropy]
+    clipped = [np.maximum(omega, 0) for omega in signed]
+    flat = [np.concatenate([np.ravel(omega) for omega in each]) for each in (fisher, mas, clipped)]
     return dict(zip(MEASURES, flat, strict=True)), dict(zip(network.NAMES[:4], signed, strict=True))
 
 

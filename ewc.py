@@ -15,9 +15,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from common import consolidation, data, importance, network, training
+from common import consolidation, data, importance, network, released, schedule, training
 from harness import experiment, options
-from harness import progress as progresses
+from harness.progress import Progress
 
 import numpy as np
 
@@ -64,15 +64,11 @@ class Settings(options.Settings):
             raise options.UsageError("--as-released D5 contradicts --gamma")
 
 
+@experiment.method
 def run(
-    settings: Settings,
-    tasks: Sequence[data.Task],
-    strength: float = 10.0,
-    seed: int = 0,
-    progress: progresses.Progress | None = None,
+    settings: Settings, tasks: Sequence[data.Task], strength: float, seed: int, progress: Progress
 ) -> np.ndarray:
-    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
-    progress = progress or progresses.Progress()
+    """Learns the tasks one after another."""
     net = network.for_tasks(settings, tasks, seed)
     merge = "quadratics" if settings.gamma is None else "sum"
     penalty = consolidation.Consolidation(
@@ -83,32 +79,22 @@ def run(
         update=settings.update,
         decay=1.0 if settings.gamma is None else settings.gamma,
     )
-    trainer = training.Trainer(net, settings, progress, seed)
-    steps = training.budget(settings, tasks)  # of each task
+    record_at = released.last_reading if settings.released("D14") else None
+    trainer = training.Trainer(net, settings, progress, seed, record_at=record_at)
+    steps = schedule.budget(settings, tasks)  # of each task
     progress.start(sum(steps), network=net.variables, omega=penalty.omega, anchor=penalty.anchor)
-    used = "all-but-last" if settings.released("D3") else "all"
-    used = "first" if settings.released("D4") else used
     for task in progress.tasks(tasks):
-        own = steps[task.number]
-        before = training.released_reading(own) if settings.released("D14") else own
-        portions = [(True, before), (False, own - before)]
-        for is_read, portion in progress.phases(portions, ["", "after the reading"]):
-            trainer.train(task, portion, penalty)
-            if is_read:
-                progress.record(*trainer.evaluate(progress.learned))
-        fisher = importance.fisher_importance(
+        trainer.train(task, steps[task.number], penalty)  # equations 3 and 5
+        trainer.record()
+        fisher = importance.fisher(  # equation 4
             net,
-            net.head_of(task.number),
-            task.train.images,
+            task,
             (seed, task.number),
-            net.shared,
-            task.train.labels,
             settings.fisher,
-            permutation=task.permutation,
-            order=trainer.stream_order(task),
-            used=used,
+            order=trainer.order(task),
+            used=released.used(settings),  # D3, D4
         )
-        penalty.absorb(fisher)
+        penalty.consolidate(fisher)
     progress.details["omega"] = penalty.histograms()
     return progress.matrix()
 

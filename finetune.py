@@ -13,9 +13,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from common import data, network, training
+from common import data, network, schedule, training
 from harness import experiment, options
-from harness import progress as progresses
+from harness.progress import Progress
 
 import numpy as np
 
@@ -41,21 +41,20 @@ class Settings(options.Settings):
     DEFECTS: ClassVar = ("D1",)
 
 
+@experiment.method
 def run(
-    settings: Settings,
-    tasks: Sequence[data.Task],
-    seed: int = 0,
-    progress: progresses.Progress | None = None,
+    settings: Settings, tasks: Sequence[data.Task], seed: int, progress: Progress
 ) -> np.ndarray:
-    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
-    progress = progress or progresses.Progress()
+    """Learns the tasks one after another."""
     net = network.for_tasks(settings, tasks, seed)
-    trainer = training.Trainer(net, settings, progress, seed, noisy=settings.released("D1"))
-    steps = training.budget(settings, tasks)  # of each task
+    trainer = training.Trainer(
+        net, settings, progress, seed, dropout_in_evaluation=settings.released("D1")
+    )
+    steps = schedule.budget(settings, tasks)  # of each task
     progress.start(sum(steps), network=net.variables)
     for task in progress.tasks(tasks):
         trainer.train(task, steps[task.number])
-        progress.record(*trainer.evaluate(progress.learned))
+        trainer.record()
     return progress.matrix()
 
 

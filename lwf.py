@@ -15,9 +15,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from common import data, network, training
+from common import data, evaluation, network, released, schedule, streams, training
 from harness import experiment, options
-from harness import progress as progresses
+from harness.progress import Progress
 
 import numpy as np
 
@@ -47,38 +47,37 @@ class Settings(options.Settings):
     DEFECTS: ClassVar = ("D1", "D11", "D12")
 
 
+@experiment.method
 def run(
-    settings: Settings,
-    tasks: Sequence[data.Task],
-    strength: float = 0.01,
-    seed: int = 0,
-    progress: progresses.Progress | None = None,
+    settings: Settings, tasks: Sequence[data.Task], strength: float, seed: int, progress: Progress
 ) -> np.ndarray:
-    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
-    progress = progress or progresses.Progress()
+    """Learns the tasks one after another."""
     net = network.for_tasks(settings, tasks, seed)
-    teacher = network.for_tasks(settings, tasks, seed).trunk
+    teacher = network.copies(net.trunk)
     noisy = settings.released("D11")
-    auxiliary = noisy_distillation if noisy else distillation
     trainer = training.Trainer(
-        net, settings, progress, seed, noisy=settings.released("D1"), auxiliary=auxiliary
+        net,
+        settings,
+        progress,
+        seed,
+        auxiliary=noisy_distillation if noisy else distillation,
+        dropout_in_evaluation=settings.released("D1"),
     )
-    steps = training.budget(settings, tasks)  # of each task
+    steps = schedule.budget(settings, tasks)  # of each task
     progress.start(sum(steps), network=net.variables, teacher=teacher)
     for task in progress.tasks(tasks):
         if progress.at_phase_start:
-            for kept, weights in zip(teacher, net.trunk, strict=True):
-                kept.assign(weights)
+            network.assign(teacher, net.trunk)
         # Old heads do not move, so that teacher and student have them in common.
         weights = np.where(np.arange(len(tasks)) < task.number, strength, 0).astype(np.float32)
-        heads = [network.stacked(net.heads), weights, np.float32(settings.temperature)]
+        inputs = [network.stacked(net.heads), weights, np.float32(settings.temperature)]
         if noisy:
-            key = network.stateless_seed(seed, task.number, network.TEACHER)[0]
-            known = [network.permuted(teacher, task.permutation), net.dropout, key]
+            key = streams.stateless_seed(seed, task.number, streams.TEACHER)[0]
+            inputs += [network.permuted(teacher, task.permutation), net.dropout, key]
         else:
-            known = [training.features(teacher, task)]
-        trainer.train(task, steps[task.number], extras=[*heads, *known])
-        progress.record(*trainer.evaluate(progress.learned))
+            inputs += [evaluation.features(teacher, task)]
+        trainer.train(task, steps[task.number], auxiliary_inputs=inputs)  # λ Σ_s D_s, below
+        trainer.record()
     return progress.matrix()
 
 
@@ -90,16 +89,13 @@ def distillation(inputs, rows, step, heads, weights, temperature, features):
 
 
 def noisy_distillation(inputs, rows, step, heads, weights, temperature, teacher, dropout, key):
-    """`distil` as released (D11): a teacher with dropout of its own, W1's rows in pixel order."""
-    pixels = inputs.hidden1
-    batch, hidden = pixels.shape[0], (teacher[1].shape[0], teacher[3].shape[0])
-    words = dropout.draw([key, step], 1, batch, hidden)[0]
-    layers, _ = network.forward([*teacher, *heads], pixels, dropout.masks(words, batch, hidden))
-    return distil(inputs.head, layers.head, heads, weights, temperature, epsilon=1e-5)
+    """`distil` as released (D11): the teacher has dropout of its own."""
+    teacher_h2 = released.teacher_h2(teacher, dropout, key, step, inputs)
+    return distil(inputs.head, teacher_h2, heads, weights, temperature, epsilon=1e-5)
 
 
 def distil(student_h2, teacher_h2, heads, weights, temperature, epsilon=0.0):
-    """Returns Σ_s weight_s · mean_n −Σ_k p_nsk log(q_nsk + ε), and its derivative [B, H2].
+    """Returns Σ_s weight_s · mean_n −Σ_k p_nsk log(q_nsk + ε) and its derivative [B, H2] (eq. 8).
 
     p and q are the softmax at temperature τ of the teacher's and the student's logits of head s;
     heads are V [H2, T·K] and c [T·K] of all tasks, weights λ for old tasks and 0 for others [T].

@@ -14,9 +14,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from common import consolidation, data, importance, network, training
+from common import consolidation, data, importance, network, released, schedule, training
 from harness import experiment, options
-from harness import progress as progresses
+from harness.progress import Progress
 
 import numpy as np
 
@@ -47,42 +47,31 @@ class Settings(options.Settings):
     DEFECTS: ClassVar = ("D3", "D6", "D14", "D16")
 
 
+@experiment.method
 def run(
-    settings: Settings,
-    tasks: Sequence[data.Task],
-    strength: float = 10.0,
-    seed: int = 0,
-    progress: progresses.Progress | None = None,
+    settings: Settings, tasks: Sequence[data.Task], strength: float, seed: int, progress: Progress
 ) -> np.ndarray:
-    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
-    progress = progress or progresses.Progress()
+    """Learns the tasks one after another."""
     net = network.for_tasks(settings, tasks, seed)
     penalty = consolidation.Consolidation(
         net.shared, strength, merge="sum", half=True, update=settings.update
     )
-    trainer = training.Trainer(net, settings, progress, seed)
-    steps = training.budget(settings, tasks)  # of each task
+    record_at = released.last_reading if settings.released("D14") else None
+    trainer = training.Trainer(net, settings, progress, seed, record_at=record_at)
+    steps = schedule.budget(settings, tasks)  # of each task
     progress.start(sum(steps), network=net.variables, omega=penalty.omega, anchor=penalty.anchor)
     for task in progress.tasks(tasks):
-        own = steps[task.number]
-        before = training.released_reading(own) if settings.released("D14") else own
-        portions = [(True, before), (False, own - before)]
-        for is_read, portion in progress.phases(portions, ["", "after the reading"]):
-            trainer.train(task, portion, penalty)
-            if is_read:
-                progress.record(*trainer.evaluate(progress.learned))
-        omega = importance.mas_importance(
+        trainer.train(task, steps[task.number], penalty)  # equations 2 and 3
+        trainer.record()
+        omega = importance.mas(  # equation 6
             net,
-            net.head_of(task.number),
-            task.train.images,
-            parameters=net.shared,
-            output=settings.output,
-            permutation=task.permutation,
-            order=trainer.stream_order(task),
+            task,
+            settings.output,
+            order=trainer.order(task),
             per_image=not settings.released("D6"),
-            used="all-but-last" if settings.released("D3") else "all",
+            used=released.used(settings),  # D3
         )
-        penalty.absorb(omega)
+        penalty.consolidate(omega)
     progress.details["omega"] = penalty.histograms()
     return progress.matrix()
 

@@ -14,9 +14,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from common import data, network, training
+from common import data, evaluation, network, released, schedule, training
 from harness import experiment, options
-from harness import progress as progresses
+from harness.progress import Progress
 
 import numpy as np
 
@@ -42,30 +42,23 @@ class Settings(options.Settings):
     DEFECTS: ClassVar = ("D14",)
 
 
+@experiment.method
 def run(
-    settings: Settings,
-    tasks: Sequence[data.Task],
-    seed: int = 0,
-    progress: progresses.Progress | None = None,
+    settings: Settings, tasks: Sequence[data.Task], seed: int, progress: Progress
 ) -> np.ndarray:
-    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
-    progress = progress or progresses.Progress()
+    """Learns the tasks one after another."""
     net = network.for_tasks(settings, tasks, seed)
-    trainer = training.Trainer(net, settings, progress, seed)
-    steps = training.budget(settings, tasks)  # of each task
+    record_at = released.last_reading if settings.released("D14") else None
+    trainer = training.Trainer(net, settings, progress, seed, record_at=record_at)
+    steps = schedule.budget(settings, tasks)  # of each task
     progress.start(sum(steps), network=net.variables)
     for task in progress.tasks(tasks):
-        fixed = training.features(net.trunk, task) if task.number else None
-        own = steps[task.number]
-        before = training.released_reading(own) if settings.released("D14") else own
-        portions = [(True, before), (False, own - before)]
-        for is_read, portion in progress.phases(portions, ["", "after the reading"]):
-            if fixed is None:
-                trainer.train(task, portion)
-            else:
-                trainer.train_head(task, fixed, portion)
-            if is_read:
-                progress.record(*trainer.evaluate(progress.learned))
+        if task.number == 0:
+            trainer.train(task, steps[0])
+        else:
+            features = evaluation.features(net.trunk, task)
+            trainer.train_head(task, features, steps[task.number])
+        trainer.record()
     return progress.matrix()
 
 

@@ -15,9 +15,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from common import consolidation, data, importance, network, training
+from common import consolidation, data, importance, losses, network, released, schedule, training
 from harness import experiment, options
-from harness import progress as progresses
+from harness.progress import Progress
 
 import numpy as np
 
@@ -46,26 +46,23 @@ class Settings(options.Settings):
     DEFECTS: ClassVar = ("D1", "D7", "D8", "D16")
 
 
+@experiment.method
 def run(
-    settings: Settings,
-    tasks: Sequence[data.Task],
-    strength: float = 0.1,
-    seed: int = 0,
-    progress: progresses.Progress | None = None,
+    settings: Settings, tasks: Sequence[data.Task], strength: float, seed: int, progress: Progress
 ) -> np.ndarray:
-    """Learns the tasks one after another; arguments and result as in `experiment.Run`."""
-    progress = progress or progresses.Progress()
+    """Learns the tasks one after another."""
     net = network.for_tasks(settings, tasks, seed)
     penalty = consolidation.Consolidation(net.shared, strength, merge="sum", update=settings.update)
-    path = importance.PathIntegral(net.shared)
-    loss = training.softmax_twice if settings.released("D7") else training.cross_entropy
+    path = importance.PathIntegral(net.shared, start_at_zero=settings.released("D8"))
     trainer = training.Trainer(
-        net, settings, progress, seed, loss=loss, noisy=settings.released("D1")
+        net,
+        settings,
+        progress,
+        seed,
+        loss=released.softmax_twice if settings.released("D7") else losses.cross_entropy,
+        dropout_in_evaluation=settings.released("D1"),
     )
-    steps = training.budget(settings, tasks)  # of each task
-    if settings.released("D8"):
-        for start in path.start:
-            start.assign(0 * start)
+    steps = schedule.budget(settings, tasks)  # of each task
     progress.start(
         sum(steps),
         network=net.variables,
@@ -75,10 +72,11 @@ def run(
         path_start=path.start,
     )
     for task in progress.tasks(tasks):
-        trainer.train(task, steps[task.number], penalty, path=path)
-        penalty.absorb(path.importance(settings.xi, clip=not settings.released("D8")))
+        # In every step s −= Δθ ⊙ g, `PathIntegral.follow`: the sum in equation 7.
+        trainer.train(task, steps[task.number], penalty, follow=path)
+        penalty.consolidate(path.importance(settings.xi, clip=not settings.released("D8")))
         path.restart()
-        progress.record(*trainer.evaluate(progress.learned))
+        trainer.record()
     progress.details["omega"] = penalty.histograms()
     return progress.matrix()
 

@@ -73,8 +73,8 @@ if __name__ == "__main__":  # before TensorFlow is imported
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from common import data, importance, network, training
-from harness import progress as progresses
+from common import data, importance, network, schedule, training
+from harness.progress import Progress
 from tables import summaries
 
 import keras
@@ -295,7 +295,7 @@ class Over(Exception):
     """A script's run has served its purpose."""
 
 
-class Contest(progresses.Progress):
+class Contest(Progress):
     """Lets a script train the phase in question an epoch at a time, and the rivals in between.
 
     Attributes:
@@ -374,7 +374,7 @@ class Contest(progresses.Progress):
     def _rows(self, first: int, count: int) -> np.ndarray:
         """Returns the images of the same batches as the script's, [count, batch]."""
         tasks = len(self._tasks) if self._method == "joint" else 1
-        return training.batches(
+        return schedule.batches(
             0,
             self._task,
             self._tasks[0].examples * tasks,
@@ -484,7 +484,7 @@ def passes(tasks: Sequence[data.Task], rounds: int, method: str) -> dict[str, li
     settings = importlib.import_module(method).Settings(tasks=20)
     twenty = data.permuted_tasks(tasks[0].dataset, settings.tasks)
     net = network.for_tasks(settings, twenty, 0)
-    task, images = twenty[0], twenty[0].train.images
+    task = twenty[0]
     w1, w2, v = net.trunk[0].value(), net.trunk[2].value(), net.heads[0][0].value()
     pixels = [network.to_pixels(split.images) for split in (task.test, task.validation)]
 
@@ -496,21 +496,21 @@ def passes(tasks: Sequence[data.Task], rounds: int, method: str) -> dict[str, li
             compiled(pixels)[-1].numpy()
 
     def trainer() -> training.Trainer:
-        return training.Trainer(net, settings, progresses.Progress(), 0)
+        return training.Trainer(net, settings, Progress(), 0)
 
-    steps = training.epoch_steps(task.examples, settings.batch_size)
-    order = training.stream_order(0, 0, task.examples, settings.batch_size, steps)
+    steps = schedule.epoch_steps(task.examples, settings.batch_size)
+    order = schedule.stream_order(0, 0, task.examples, settings.batch_size, steps)
 
     def measured(measure: Callable[..., list[tf.Tensor]], *arguments: Any) -> None:
-        measure(net, 0, images, *arguments, permutation=task.permutation, order=order)[0].numpy()
+        measure(net, task, *arguments, order=order)[0].numpy()
 
     with_xla = tf.function(forward_products, jit_compile=True)
     with_onednn = tf.function(forward_products)
     timed: dict[str, Callable[[], Any]] = {
         "epoch": lambda: trainer().train(task, steps),
-        "entropy importance": lambda: measured(importance.entropy_importance),
-        "Fisher importance": lambda: measured(importance.fisher_importance, 0),
-        "MAS importance": lambda: measured(importance.mas_importance),
+        "entropy importance": lambda: measured(importance.entropy),
+        "Fisher importance": lambda: measured(importance.fisher, 0),
+        "MAS importance": lambda: measured(importance.mas),
         "evaluation of 20 tasks": lambda: trainer().evaluate(twenty),
         "products, XLA": lambda: evaluated(with_xla),
         "products, oneDNN": lambda: evaluated(with_onednn),

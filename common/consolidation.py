@@ -27,42 +27,42 @@ def consolidated_step(
     parameter: tf.Tensor,
     gradient: tf.Tensor,
     learning_rate: tf.Tensor,
-    pull: tf.Tensor | None = None,
+    curvature: tf.Tensor | None = None,
     anchor: tf.Tensor | None = None,
     mask: tf.Tensor | None = None,
     update: str = "proximal",
 ) -> tf.Tensor:
     """Returns θ after one step of consolidated, masked SGD (equation 3).
 
-    Proximal, stable for every pull ≥ 0 (forward-backward splitting):
+    With c the penalty's curvature, proximal, stable for every c ≥ 0 (forward-backward splitting):
 
-        θ ← (θ − lr·g + lr·pull·θ*) / (1 + lr·pull)
+        θ ← (θ − lr·g + lr·c·θ*) / (1 + lr·c)
 
-    Explicit, unstable where lr·pull > 2: θ ← θ − lr·(g + pull·(θ − θ*)). Where the mask is 0, θ
-    stays as it is. With pull 0 both are plain SGD, bit for bit. Where lr·pull overflows float32, θ
-    becomes NaN, which ends a run as `Diverged`.
+    Explicit, unstable where lr·c > 2: θ ← θ − lr·(g + c·(θ − θ*)). Where the mask is 0, θ stays as
+    it is. With c = 0 both are plain SGD, bit for bit. Where lr·c overflows float32, θ becomes NaN,
+    which ends a run as `Diverged`.
 
     Args:
         parameter: θ, any shape; so are the others.
         gradient: g of the loss without the penalty.
         learning_rate: lr, a scalar.
-        pull: 2λΩ for the penalty λ Σ Ω(θ − θ*)², λΩ where it has a ½; None for no penalty.
+        curvature: c = 2λΩ for the penalty λ Σ Ω(θ − θ*)², λΩ where it has a ½; None for no penalty.
         anchor: θ*.
         mask: 1 train, 0 pruned; None for all 1.
         update: "proximal" or "explicit".
     """
-    if pull is None:
+    if curvature is None:
         stepped = parameter - learning_rate * gradient
     elif update == "proximal":
-        weight = learning_rate * pull
+        weight = learning_rate * curvature
         stepped = (parameter - learning_rate * gradient + weight * anchor) / (1.0 + weight)
     else:
-        stepped = parameter - learning_rate * (gradient + pull * (parameter - anchor))
+        stepped = parameter - learning_rate * (gradient + curvature * (parameter - anchor))
     return stepped if mask is None else tf.where(mask > 0, stepped, parameter)
 
 
 class Consolidation:
-    """The penalty strength · Σ Ω(θ − θ*)² over some parameters; Ω is 0 until the first `absorb`.
+    """The penalty strength · Σ Ω(θ − θ*)² over some parameters; Ω is 0 before `consolidate`.
 
     Attributes:
         parameters: the variables θ that are held.
@@ -85,12 +85,12 @@ class Consolidation:
         Args:
             parameters: the variables to hold.
             strength: λ ≥ 0.
-            merge: how `absorb` combines tasks: "sum" or "max" of the importances with the newest
-                anchor; "quadratics", one quadratic per task, each with its own anchor; "latest",
-                the newest task's importance alone.
+            merge: how `consolidate` combines tasks: "sum" or "max" of the importances with the
+                newest anchor; "quadratics", one quadratic per task, each with its own anchor;
+                "latest", the newest task's importance alone.
             half: whether the penalty has a factor ½.
             update: of `consolidated_step`.
-            decay: γ in (0, 1], by which `absorb` multiplies Ω before it merges. With "sum",
+            decay: γ in (0, 1], by which `consolidate` multiplies Ω before it merges. With "sum",
                 Ω ← γΩ + F: online EWC (Schwarz et al. 2018, whose penalty has γ as a factor once
                 more; here λ contains it). "latest" keeps no earlier Ω, and takes 1 alone.
 
@@ -109,17 +109,17 @@ class Consolidation:
         self.update = update
         self.parameters = list(parameters)
         self.omega = [tf.Variable(tf.zeros_like(p)) for p in parameters]
-        self.anchor = [tf.Variable(p) for p in parameters]
+        self.anchor = networks.copies(parameters)
         self._coefficient = strength if half else 2.0 * strength
         self._merge = merge
         self._decay = decay
 
-    def pull(self) -> list[tf.Tensor]:
-        """Returns the penalty's second derivative, 2λΩ (λΩ with ½), one tensor per parameter."""
+    def curvature(self) -> list[tf.Tensor]:
+        """Returns the penalty's second derivative 2λΩ (λΩ with ½), one tensor per parameter."""
         return [self._coefficient * omega for omega in self.omega]
 
-    def absorb(self, importance: Sequence[tf.Tensor]) -> None:
-        """Takes in the importance of the task that has just been learned, and moves the anchor.
+    def consolidate(self, importance: Sequence[tf.Tensor]) -> None:
+        """Merges the importance of the task just learned into Ω, and moves the anchor to θ.
 
         The sum of the quadratics F_k(θ − θ*_k)² of all tasks is, but for a constant, one quadratic
         with Ω = Σ F_k and anchor Σ F_k θ*_k / Σ F_k (the present value where Σ F_k is 0), so that

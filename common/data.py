@@ -185,7 +185,7 @@ class Mixture:
         permutation: int32 [T, pixels], one row a task.
         label_step: What is added to an image's label per task number: the number of classes where
             every task has outputs of its own, 0 where all tasks share them.
-        number: 0, as of a first task.
+        number: Random streams go by it; 0, as of a first task, where all tasks are learned at once.
     """
 
     dataset: Dataset
@@ -202,6 +202,24 @@ class Mixture:
     def train(self) -> Split:
         """The unpermuted training split, shared by all tasks."""
         return self.dataset.train
+
+
+def mixed(tasks: Sequence[Task], own_outputs: bool, number: int = 0) -> Mixture:
+    """Returns tasks of one data set as a mixture.
+
+    Args:
+        tasks: all tasks of the run, in order.
+        own_outputs: Whether every task has outputs of its own.
+        number: Of the mixture; random streams go by it.
+
+    Raises:
+        DataError: The tasks are of several data sets.
+    """
+    dataset = tasks[0].dataset
+    if any(task.dataset is not dataset for task in tasks):
+        raise DataError("only tasks of one data set can be mixed; theirs are several")
+    permutations = np.stack([task.permutation for task in tasks])
+    return Mixture(dataset, permutations, dataset.classes if own_outputs else 0, number)
 
 
 def task_permutation(task: int, pixels: int = 784, seed: int = 0) -> npt.NDArray[np.int32]:

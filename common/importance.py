@@ -20,6 +20,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from common import data, streams
 from common import network as networks
 
 import numpy as np
@@ -32,18 +33,16 @@ USED = ("all", "all-but-last", "first")
 _GROUP = 1000  # images that are run forward and backward together
 
 
-def entropy_importance(
+def entropy(
     network: networks.MLP,
-    head: int,
-    images: tf.Tensor,
-    batch_size: int = 100,
+    task: data.Task,
     form: str = "clipped",
     parameters: Sequence[tf.Variable] | None = None,
     *,
-    permutation: np.ndarray | None = None,
+    order: np.ndarray | None = None,
+    batch_size: int = 100,
     used: str = "all",
     dropout_seed: Sequence[int] | None = None,
-    order: np.ndarray | None = None,
 ) -> list[tf.Tensor]:
     """Structure-aware importance of ANPyC (equation 1): the mean over all batches of ω_B.
 
@@ -59,18 +58,16 @@ def entropy_importance(
 
     Args:
         network: is read only.
-        head: the task's own head.
-        images: [N, P] uint8 0-255 or float32 0-1. A short last batch counts as a batch.
-        batch_size: images in a batch.
+        task: its training images and own head. A short last batch counts as a batch.
         form: "clipped" as above; "absolute", the mean of |d⊙θ + ½d²⊙θ²|; "signed", the mean
             without either.
-        parameters: which of the network's variables; None for the trunk.
-        permutation: new pixel j is old pixel permutation[j]; None for images as they are.
+        parameters: which of the network's variables; None for those that all tasks share.
+        order: int [N], the images in the order in which they are put into batches
+            (`training.Trainer.order`); None for file order.
+        batch_size: images in a batch.
         used: "all" images; "all-but-last" leaves out the last one of each full batch (D3).
         dropout_seed: measures with the network's dropout on (D2), drawn from these numbers, each
             mask for a place in the order; None for dropout off.
-        order: int [N], the images in the order in which they are put into batches; None for file
-            order.
 
     Returns:
         One float32 tensor per parameter.
@@ -80,32 +77,20 @@ def entropy_importance(
             parameter that the head's output does not have.
     """
     _check(form, FORMS)
-    batches = -(-len(images) // batch_size)
+    weights = _weights(task.examples, batch_size, used)
     measure = _Measure(_entropy_delta, batch_size, _TAYLOR[form])
-    weights = _weights(len(images), batch_size, used)
-    totals = _totals(
-        network,
-        head,
-        images,
-        permutation,
-        weights,
-        measure,
-        dropout_seed=dropout_seed,
-        order=order,
-    )
-    return _select(network, head, parameters, [total / batches for total in totals])
+    totals = _totals(network, task, weights, measure, order, dropout_seed=dropout_seed)
+    batches = -(-task.examples // batch_size)
+    return _select(network, task, parameters, [total / batches for total in totals])
 
 
-def fisher_importance(
+def fisher(
     network: networks.MLP,
-    head: int,
-    images: tf.Tensor,
+    task: data.Task,
     seed: int | Sequence[int],
-    parameters: Sequence[tf.Variable] | None = None,
-    labels: tf.Tensor | None = None,
     source: str = "sampled",
+    parameters: Sequence[tf.Variable] | None = None,
     *,
-    permutation: np.ndarray | None = None,
     batch_size: int = 1000,
     used: str = "all",
     order: np.ndarray | None = None,
@@ -113,65 +98,48 @@ def fisher_importance(
     """Diagonal of the Fisher information (equation 4): mean over images of squares.
 
     F = mean_n (∂ log p_y(x_n)/∂θ)², squared per image, the label y of each image from the `source`.
-    No ½; dropout off. The order of the images counts only where some of a batch are left out.
+    No ½; dropout off.
 
     Args:
         network: is read only.
-        head: the task's own head.
-        images: [N, P] uint8 0-255 or float32 0-1.
+        task: its training images, labels and own head.
         seed: of the drawn labels, one number or several; used where `source` is "sampled".
-        parameters: which of the network's variables; None for the trunk.
-        labels: int [N], used where `source` is "labels".
         source: where y comes from. "sampled": drawn from the model's own output p. "exact": no y is
             drawn, the expectation Σ_k p_k (∂ log p_k/∂θ)² over all classes is taken. "labels": the
             data's own label, which gives the empirical Fisher information.
-        permutation: new pixel j is old pixel permutation[j]; None for images as they are.
-        batch_size: matters only where `used` is not "all".
+        parameters: which of the network's variables; None for those that all tasks share.
+        batch_size: matters only where `used` is not "all"; so does `order`.
         used: "all" images; "all-but-last" leaves out the last one of each full batch (D3); only the
             "first" of each batch (D4).
         order: int [N], the images in the order in which they are put into batches; None for file
-            order. Matters only where `used` is not "all". A label, drawn or given, belongs to the
-            image and not to its place.
+            order. A label, drawn or given, belongs to the image and not to its place.
 
     Returns:
         One float32 tensor per parameter.
 
     Raises:
-        ValueError: unknown `source` or `used`, `source` "labels" without a label for every image,
-            an `order` that is no permutation of the images, or a parameter that the head's output
-            does not have.
+        ValueError: unknown `source` or `used`, an `order` that is no permutation of the images, or
+            a parameter that the head's output does not have.
     """
     _check(source, SOURCES)
-    weights = _weights(len(images), batch_size, used)
+    weights = _weights(task.examples, batch_size, used)
     numbers = None
     if source == "sampled":
-        key = networks.stateless_seed(*np.atleast_1d(seed), networks.LABELS)
-        numbers = tf.random.stateless_uniform([len(images)], key)
+        key = streams.stateless_seed(*np.atleast_1d(seed), streams.LABELS)
+        numbers = tf.random.stateless_uniform([task.examples], key)
     elif source == "labels":
-        if labels is None or len(labels) != len(images):
-            raise ValueError('source "labels" needs a label for every image')
-        numbers = tf.cast(labels, tf.int32)
-    totals = _totals(
-        network,
-        head,
-        images,
-        permutation,
-        weights,
-        _FISHER[source],
-        numbers,
-        order=None if used == "all" else order,
-    )
-    return _select(network, head, parameters, [total / weights.sum() for total in totals])
+        numbers = tf.cast(task.train.labels, tf.int32)
+    order = None if used == "all" else order
+    totals = _totals(network, task, weights, _FISHER[source], order, numbers)
+    return _select(network, task, parameters, [total / weights.sum() for total in totals])
 
 
-def mas_importance(
+def mas(
     network: networks.MLP,
-    head: int,
-    images: tf.Tensor,
+    task: data.Task,
+    output: str = "probabilities",
     parameters: Sequence[tf.Variable] | None = None,
     *,
-    output: str = "probabilities",
-    permutation: np.ndarray | None = None,
     per_image: bool = True,
     batch_size: int = 1000,
     used: str = "all",
@@ -179,22 +147,20 @@ def mas_importance(
 ) -> list[tf.Tensor]:
     """Memory-aware synapses (equation 6): mean over images, absolute value per image.
 
-    Ω = mean_n |∂(½‖p(x_n)‖²)/∂θ| of the softmax output p, with this ½. No labels; dropout off. The
-    order of the images counts only where batches do.
+    Ω = mean_n |∂(½‖p(x_n)‖²)/∂θ| of the softmax output p, with this ½. No labels; dropout off.
 
     Args:
         network: is read only.
-        head: the task's own head.
-        images: [N, P] uint8 0-255 or float32 0-1.
-        parameters: which of the network's variables; None for the trunk.
+        task: its training images and own head.
         output: "probabilities" as above; "logits" differentiates ‖z‖² of the logits, without ½.
-        permutation: new pixel j is old pixel permutation[j]; None for images as they are.
+        parameters: which of the network's variables; None for those that all tasks share.
         per_image: False for the absolute value of the gradient of each batch's sum, averaged over
             the batches (D6).
-        batch_size: images in a batch, where batches matter.
+        batch_size: images in a batch. It matters only where batches do, `used` is not "all" or
+            `per_image` is False; so does `order`.
         used: "all" images; "all-but-last" leaves out the last one of each full batch (D3).
         order: int [N], the images in the order in which they are put into batches; None for file
-            order. Matters only where batches do: `used` is not "all", or `per_image` is False.
+            order.
 
     Returns:
         One float32 tensor per parameter.
@@ -204,43 +170,51 @@ def mas_importance(
             a parameter that the head's output does not have.
     """
     _check(output, OUTPUTS)
-    weights = _weights(len(images), batch_size, used)
+    weights = _weights(task.examples, batch_size, used)
     if per_image:
         measure, count = _Measure(_MAS_DELTA[output], None, tf.abs), int(weights.sum())
     else:
         measure = _Measure(_MAS_DELTA[output], batch_size, _magnitude)
-        count = -(-len(images) // batch_size)
-    in_file_order = per_image and used == "all"
-    totals = _totals(
-        network,
-        head,
-        images,
-        permutation,
-        weights,
-        measure,
-        order=None if in_file_order else order,
-    )
-    return _select(network, head, parameters, [total / count for total in totals])
+        count = -(-task.examples // batch_size)
+    order = None if per_image and used == "all" else order
+    totals = _totals(network, task, weights, measure, order)
+    return _select(network, task, parameters, [total / count for total in totals])
 
 
 class PathIntegral:
     """Importance along the training path (SI; equation 7), from the steps' own gradients.
 
-    At each step of `training.Trainer.train`, s −= Δθ ⊙ g with Δθ the actual change and g the
-    gradient of the loss without the penalty. Per batch, summed over the steps: g is of the batch's
-    mean, with the head, the labels, the dropout and the order of the images as in training. No ½.
+    `training.Trainer.train` follows it: at each step s −= Δθ ⊙ g, with Δθ the actual change and g
+    the gradient of the loss without the penalty. Per batch, summed over the steps: g is of the
+    batch's mean, with the head, the labels, the dropout and the order of the images as in training.
+    No ½.
 
     Attributes:
         parameters: the variables that are followed.
         path: s, one variable per parameter.
         start: θ when the task began, likewise.
+        state: [path], what is gathered in the steps.
     """
 
-    def __init__(self, parameters: Sequence[tf.Variable]) -> None:
-        """Starts at s = 0, at the present values."""
+    def __init__(self, parameters: Sequence[tf.Variable], start_at_zero: bool = False) -> None:
+        """Starts at s = 0, at the present values.
+
+        Args:
+            parameters: the variables to follow.
+            start_at_zero: θ_start of the first task is 0 instead (D8).
+        """
         self.parameters = list(parameters)
         self.path = [tf.Variable(tf.zeros_like(p)) for p in parameters]
-        self.start = [tf.Variable(p) for p in parameters]
+        self.start = networks.copies(self.path if start_at_zero else parameters)
+        self.state = [self.path]
+
+    @staticmethod
+    def follow(
+        old: tf.Tensor, new: tf.Tensor, gradient: tf.Tensor, rate: tf.Tensor, path: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """Returns [s − Δθ ⊙ g] of one parameter after a step (`training.Follower`)."""
+        del rate
+        return [path - (new - old) * gradient]
 
     def importance(self, xi: float, clip: bool = True) -> list[tf.Tensor]:
         """Returns s / ((θ − θ_start)² + ξ), one tensor per parameter.
@@ -257,9 +231,8 @@ class PathIntegral:
 
     def restart(self) -> None:
         """Begins the next task's path: s = 0, θ_start = θ."""
-        for parameter, path, start in zip(self.parameters, self.path, self.start, strict=True):
-            path.assign(tf.zeros_like(path))
-            start.assign(parameter)
+        networks.assign(self.path, [tf.zeros_like(path) for path in self.path])
+        networks.assign(self.start, self.parameters)
 
 
 def _entropy_delta(logits: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
@@ -364,39 +337,35 @@ _FISHER = {
 
 def _totals(
     network: networks.MLP,
-    head: int,
-    images: tf.Tensor,
-    permutation: np.ndarray | None,
+    task: data.Task,
     weights: np.ndarray,
     measure: _Measure,
+    order: np.ndarray | None,
     numbers: tf.Tensor | None = None,
     dropout_seed: Sequence[int] | None = None,
-    order: np.ndarray | None = None,
 ) -> list[tf.Tensor]:
     """Returns the sums over all images or batches of a measure, for all six tensors.
 
     The weights and dropout's masks belong to places in the order, the numbers to images.
     """
-    images = tf.convert_to_tensor(images)
-    pixels = np.arange(images.shape[1]) if permutation is None else permutation
-    file_order = np.arange(len(images))
+    count = task.examples
     if order is None:
-        order = file_order
-    elif not np.array_equal(np.sort(order), file_order):
-        raise ValueError(f"the order is no permutation of {len(images)} images")
-    groups = -(-len(images) // measure.group)
+        order = np.arange(count)
+    elif not np.array_equal(np.sort(order), np.arange(count)):
+        raise ValueError(f"the order is no permutation of {count} images")
+    groups = -(-count // measure.group)
     dropout = networks.Dropout() if dropout_seed is None else network.dropout
-    seed = networks.stateless_seed(*(dropout_seed or ()), networks.MEASURING)
-    words = dropout.draw(seed, groups, measure.group, network.hidden)
+    seed = streams.stateless_seed(*(dropout_seed or ()), streams.MEASURING)
+    random_words = dropout.draw(seed, groups, measure.group, network.hidden)
     return _compiled(measure, dropout)(
-        [p.value() for p in network.parameters(head)],
-        images,
-        tf.constant(pixels, tf.int32),
-        tf.constant(np.argsort(pixels), tf.int32),
+        [p.value() for p in network.parameters(network.head_of(task.number))],
+        tf.convert_to_tensor(task.train.images),
+        tf.constant(task.permutation, tf.int32),
+        tf.constant(np.argsort(task.permutation), tf.int32),
         tf.constant(order, tf.int32),
         tf.constant(weights),
-        tf.zeros([len(images)]) if numbers is None else numbers,
-        words,
+        tf.zeros([count]) if numbers is None else numbers,
+        random_words,
     )
 
 
@@ -414,20 +383,20 @@ def _compiled(measure: _Measure, dropout: networks.Dropout) -> Callable[..., lis
         order: tf.Tensor,
         weights: tf.Tensor,
         numbers: tf.Tensor,
-        words: tf.Tensor,
+        random_words: tf.Tensor,
     ) -> list[tf.Tensor]:
         # Permuting the rows of W1 instead of the pixels of every image gives the same products.
         parameters = [tf.gather(parameters[0], inverse), *parameters[1:]]
         hidden = (parameters[1].shape[0], parameters[3].shape[0])
         count = images.shape[0]
         totals = [tf.zeros_like(p) for p in parameters]
-        for index in tf.range(words.shape[0]):
+        for index in tf.range(random_words.shape[0]):
             places = index * group + tf.range(group)
             inside = tf.minimum(places, count - 1)
             weight = tf.where(places < count, tf.gather(weights, inside), 0.0)
             rows = tf.gather(order, inside)
             pixels = networks.to_pixels(tf.gather(images, rows))
-            masks = dropout.masks(tf.gather(words, index), group, hidden)
+            masks = dropout.masks(tf.gather(random_words, index), group, hidden)
             inputs, logits = networks.forward(parameters, pixels, masks)
             back = functools.partial(
                 _deltas, measure, parameters, inputs, logits, weight, dropout.scales()
@@ -505,16 +474,20 @@ def _weights(count: int, batch_size: int, used: str) -> np.ndarray:
 
 def _select(
     network: networks.MLP,
-    head: int,
+    task: data.Task,
     parameters: Sequence[tf.Variable] | None,
     values: Sequence[tf.Tensor],
 ) -> list[tf.Tensor]:
     """Returns the values of the wanted parameters, in their order."""
-    known = {p.ref(): value for p, value in zip(network.parameters(head), values, strict=True)}
-    wanted = network.trunk if parameters is None else parameters
-    if any(p.ref() not in known for p in wanted):
+    head = network.head_of(task.number)
+    by_parameter = {
+        parameter.ref(): value
+        for parameter, value in zip(network.parameters(head), values, strict=True)
+    }
+    wanted = network.shared if parameters is None else parameters
+    if any(parameter.ref() not in by_parameter for parameter in wanted):
         raise ValueError(f"a parameter does not belong to the output of head {head}")
-    return [known[p.ref()] for p in wanted]
+    return [by_parameter[parameter.ref()] for parameter in wanted]
 
 
 def _check(value: str, allowed: Sequence[str]) -> None:

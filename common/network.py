@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from common import data
+from common import data, streams
 
 import numpy as np
 import tensorflow as tf
@@ -40,20 +40,6 @@ class Layers(NamedTuple):
     hidden1: tf.Tensor
     hidden2: tf.Tensor
     head: tf.Tensor
-
-
-# Streams of random numbers. The initial weights' seeds end with their place; every other stream
-# ends its seeds with a number of its own, so that no two streams are the same. SHUFFLE and the
-# first place alone may be 0, since no shorter keys are in use beside them.
-SHUFFLE, DROPOUT, EVALUATION, LABELS, MEASURING, TEACHER = range(6)
-
-
-def stateless_seed(*keys: int) -> np.ndarray:
-    """Returns a seed [2] int32 for `tf.random.stateless_*`; other keys give an unrelated one.
-
-    Zeros at the end do not count, so the last key must not be 0.
-    """
-    return np.random.SeedSequence(keys).generate_state(2).view(np.int32)
 
 
 def to_pixels(images: tf.Tensor) -> tf.Tensor:
@@ -86,37 +72,41 @@ class Dropout(NamedTuple):
     rate: float = 0.0
     layers: str = "both"
 
-    def words(self, batch: int, hidden: tuple[int, int]) -> int:
+    def words_per_batch(self, batch: int, hidden: tuple[int, int]) -> int:
         """Returns how many 32-bit words the masks of one batch take."""
         if self.rate == 0:
             return 0
         units = batch * (sum(hidden) if self.layers == "both" else hidden[1])
         return -(-units // (32 if self.rate == 0.5 else 2))
 
-    def draw(self, seed: np.ndarray, steps: int, batch: int, hidden: tuple[int, int]) -> tf.Tensor:
-        """Returns the random words [steps, words] uint32 of `steps` batches."""
-        shape = [steps, self.words(batch, hidden)]
+    def draw(
+        self, seed: np.ndarray | tf.Tensor, steps: int, batch: int, hidden: tuple[int, int]
+    ) -> tf.Tensor:
+        """Returns the random words of `steps` batches, uint32 [steps, words_per_batch]."""
+        shape = [steps, self.words_per_batch(batch, hidden)]
         return tf.random.stateless_uniform(
             shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
         )
 
     def masks(
-        self, words: tf.Tensor, batch: int, hidden: tuple[int, int]
+        self, random_words: tf.Tensor, batch: int, hidden: tuple[int, int]
     ) -> tuple[tf.Tensor | None, tf.Tensor | None]:
         """Returns the factors of h1 [B, H1] and h2 [B, H2], 0 or 1/(1-rate); None where all are 1.
 
         Args:
-            words: one row of `draw`.
+            random_words: one row of `draw`.
             batch: B.
             hidden: (H1, H2).
         """
         if self.rate == 0:
             return None, None
         if self.rate == 0.5:
-            bits = tf.bitwise.right_shift(words[:, None], tf.cast(tf.range(32), tf.uint32))
+            bits = tf.bitwise.right_shift(random_words[:, None], tf.cast(tf.range(32), tf.uint32))
             kept = tf.bitwise.bitwise_and(bits, tf.constant(1, tf.uint32)) > 0
         else:
-            kept = tf.cast(tf.bitcast(words, tf.uint16), tf.int32) >= round(self.rate * 2**16)
+            kept = tf.cast(tf.bitcast(random_words, tf.uint16), tf.int32) >= round(
+                self.rate * 2**16
+            )
         factors = tf.where(tf.reshape(kept, [-1]), self.scales()[1], 0.0)
         first = batch * hidden[0] if self.layers == "both" else 0
         mask2 = tf.reshape(factors[first : first + batch * hidden[1]], [batch, hidden[1]])
@@ -242,7 +232,7 @@ class MLP(tf.Module):
         self.dropout = dropout or Dropout()
 
         def layer(place: int, fan_in: int, units: int) -> tuple[tf.Variable, tf.Variable]:
-            key = stateless_seed(seed, place)
+            key = streams.stateless_seed(seed, place)
             if init == "truncated-normal":
                 weights = tf.random.stateless_truncated_normal([fan_in, units], key, stddev=0.1)
                 return tf.Variable(weights), tf.Variable(tf.fill([units], 0.1))
@@ -267,23 +257,16 @@ class MLP(tf.Module):
         """Returns the six variables of a head's output, in the order of `Parameters`."""
         return [*self.trunk, *self.heads[head]]
 
-    def logits(
-        self, images: tf.Tensor, head: int, training: bool = False, seed: int = 0
-    ) -> tf.Tensor:
-        """Returns the logits [B, K] of images [B, P] (uint8 0-255 or float32 0-1).
 
-        Args:
-            images: in the pixel order that the network sees, that is permuted.
-            head: which head.
-            training: with dropout.
-            seed: of dropout's draw.
-        """
-        pixels = to_pixels(tf.convert_to_tensor(images))
-        masks = (None, None)
-        if training:
-            words = self.dropout.draw(stateless_seed(seed, DROPOUT), 1, len(images), self.hidden)
-            masks = self.dropout.masks(words[0], len(images), self.hidden)
-        return forward(self.parameters(head), pixels, masks)[1]
+def copies(variables: Sequence[tf.Variable]) -> list[tf.Variable]:
+    """Returns new variables with the same values."""
+    return [tf.Variable(variable.value()) for variable in variables]
+
+
+def assign(variables: Sequence[tf.Variable], values: Sequence[tf.Tensor]) -> None:
+    """Gives each variable its value."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def permuted(parameters: Sequence[tf.Tensor], permutation: np.ndarray) -> list[tf.Tensor]:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
+import inspect
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from common import consolidation, data
 from harness import options, process, report, results, run_files, screen
-from harness import progress as progresses
+from harness.progress import Progress
 
 import numpy as np
 
@@ -25,24 +27,25 @@ _AGAIN_SECONDS = 3  # between two looks at the runs that other processes hold
 
 
 class Run(Protocol):
-    """A script's `run`: one method, written out over its tasks."""
+    """A script's `run`: one method, written out over its tasks, made callable by `method`."""
 
     def __call__(
         self,
         settings: Any,
         tasks: Sequence[data.Task],
-        strength: float = ...,
-        seed: int = 0,
-        progress: progresses.Progress | None = None,
+        strength: float | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
     ) -> np.ndarray:
         """Learns the tasks.
 
         Args:
-            settings: of the script; their lists of λ and seeds are not used.
+            settings: of the script.
             tasks: in order, numbered from 0; of any data sets, large and small, of the same number
                 of pixels and of classes. Joint training takes those of one data set.
-            strength: λ; only where the settings have it.
-            seed: of initial weights, shuffling, dropout and drawn labels.
+            strength: λ; None for the first of the settings. Only where they have it.
+            seed: of initial weights, shuffling, dropout and drawn labels; None for the settings'
+                first.
             progress: of a run that is shown, saved and resumed; None for none of that.
 
         Returns:
@@ -54,6 +57,31 @@ class Run(Protocol):
             ValueError: one network cannot learn these tasks, or a training set is smaller than one
                 batch.
         """
+
+
+def method(function: Callable[..., np.ndarray]) -> Run:
+    """Makes a script's `run` of (settings, tasks, [strength,] seed, progress) callable as `Run`."""
+    takes_strength = "strength" in inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def run(
+        settings: Any,
+        tasks: Sequence[data.Task],
+        strength: float | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        arguments: dict[str, Any] = {
+            "seed": settings.seeds[0] if seed is None else seed,
+            "progress": progress or Progress(),
+        }
+        if takes_strength:
+            arguments["strength"] = settings.strength[0] if strength is None else strength
+        elif strength is not None:
+            raise TypeError(f"{function.__module__} has no strength")
+        return function(settings, tasks, **arguments)
+
+    return run
 
 
 def main(
@@ -308,7 +336,7 @@ class Grid:
         import tensorflow as tf
 
         strength, seed, files = planned.strength, planned.seed, planned.files
-        progress = progresses.Progress(files, display, self._versions(device))
+        progress = Progress(files, display, self._versions(device))
         arguments: dict[str, Any] = {"seed": seed, "progress": progress}
         if strength is not None:
             arguments["strength"] = strength
@@ -362,9 +390,7 @@ class Grid:
             "code": self._code,
         }
 
-    def _blame(
-        self, planned: Planned, progress: progresses.Progress, error: consolidation.Diverged
-    ) -> str:
+    def _blame(self, planned: Planned, progress: Progress, error: consolidation.Diverged) -> str:
         """Returns where a run diverged and what to lower."""
         lower = "lower --learning-rate"
         if planned.strength:

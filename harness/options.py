@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from common import data
+from common import data, released
 from harness import results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -158,25 +158,6 @@ SHARED = {
     "tensorboard": Option("also write TensorBoard logs to this folder"),
 }
 
-# The defects of the release, as `--help` names them.
-DEFECTS = {
-    "D1": "dropout is on while accuracy is measured",
-    "D2": "dropout is on while the importance is measured",
-    "D3": "every full batch of an importance pass loses its last image",
-    "D4": "the Fisher information comes from the first image of each batch alone",
-    "D5": "the newest task's quadratic replaces that of the earlier tasks",
-    "D6": "absolute value of the gradient of a batch's sum, not of each image",
-    "D7": "softmax is applied twice",
-    "D8": "the first task's path starts at 0, and negative importance is not clipped",
-    "D9": "the learning rate starts anew in every epoch",
-    "D10": "the learning rate decays by 0.99 while task 0 is first learned",
-    "D11": "the teacher has dropout, and 1e-5 is added to the student's probabilities",
-    "D12": "λ is chosen from a grid by test accuracy",
-    "D14": "accuracy is read up to 200 steps before a task's end",
-    "D15": "weights are pruned by the percentiles of the clipped importance",
-    "D16": "explicit consolidation step",
-}
-
 # What does not change the numbers of a run, or has a place of its own in its result.
 _NOT_IDENTITY = (
     *("strength", "seeds", "data_dir", "results_dir", "device", "fresh", "figures"),
@@ -248,7 +229,7 @@ class Settings:
             raise UsageError("give either --epochs or --steps")
         unknown = [defect for defect in self.as_released if defect not in self.DEFECTS]
         if unknown:
-            misspelt = [defect for defect in unknown if defect not in DEFECTS]
+            misspelt = [defect for defect in unknown if defect not in released.DEFECTS]
             raise UsageError(
                 f"--as-released {unknown[0]}: this script has {', '.join(self.DEFECTS) or 'none'}"
                 + did_you_mean(self.DEFECTS, *misspelt)
@@ -337,7 +318,7 @@ def parse(
         arguments: None for those of the process.
         kind: of parser, whose `error` takes a bad one.
     """
-    defects = "".join(f"\n  {defect:5}{DEFECTS[defect]}" for defect in cls.DEFECTS)
+    defects = "".join(f"\n  {defect:5}{released.DEFECTS[defect]}" for defect in cls.DEFECTS)
     parser = kind(
         description=description,
         epilog=defects and f"defects of the release (--as-released):{defects}",

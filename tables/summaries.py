@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness import options
+from common import released
 from tables import contents, pages
 
 # Heads of the benchmark's ratios.
@@ -99,7 +99,7 @@ def defects(filled: contents.TableResults) -> str | None:
     """
     if not filled.complete:
         return None
-    of_defects: dict[str, list[str]] = {name: [] for name in (*options.DEFECTS, "all")}
+    of_defects: dict[str, list[str]] = {name: [] for name in (*released.DEFECTS, "all")}
     for row in filled.rows:
         reference = filled.reference(row)
         if reference is None:

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from common import data, network, training
+from common import data, network, schedule, streams, training
 
 import numpy as np
 import pytest
@@ -247,7 +247,7 @@ def entropy_importance(
 
 def drawn_labels(theta: Theta, pixels: np.ndarray, *key: int) -> np.ndarray:
     """Returns a label for each image, drawn from the model's own output."""
-    seed = network.stateless_seed(*key, network.LABELS)
+    seed = streams.stateless_seed(*key, streams.LABELS)
     noise = tf.random.stateless_uniform([len(pixels)], seed).numpy()
     cumulated = [np.cumsum(softmax(layers(theta, x)[2])) for x in pixels]
     drawn = [np.searchsorted(p, u, side="right") for p, u in zip(cumulated, noise, strict=True)]
@@ -289,7 +289,7 @@ class Training:
 
     Attributes:
         theta: θ, which `step` changes.
-        pull: of a penalty on the first parameters; none by default.
+        curvature: of a penalty on the first parameters; none by default.
         anchor: of the penalty.
         masks: of the first parameters; none by default.
         path: the path integral of the first parameters; none by default.
@@ -299,7 +299,7 @@ class Training:
     """
 
     theta: list[np.ndarray]
-    pull: Sequence[np.ndarray] = ()
+    curvature: Sequence[np.ndarray] = ()
     anchor: Sequence[np.ndarray] = ()
     masks: Sequence[np.ndarray] = ()
     path: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -327,7 +327,7 @@ class Training:
             first: where they begin in the task's stream.
         """
         pixels, labels = pixels_of(task), task.train.labels.numpy()
-        order = training.batches(SEED, task.number, len(pixels), settings.batch_size, first, steps)
+        order = schedule.batches(SEED, task.number, len(pixels), settings.batch_size, first, steps)
         for step, rows in enumerate(order):
             batch = [(pixels[row], labels[row]) for row in rows]
             rate = rate_of(step, settings, len(pixels))
@@ -354,11 +354,11 @@ class Training:
         for k, g in enumerate(total):
             old = self.theta[k]
             new = old - rate * g
-            if k < len(self.pull) and self.update == "proximal":
-                weight = rate * self.pull[k]
+            if k < len(self.curvature) and self.update == "proximal":
+                weight = rate * self.curvature[k]
                 new = (new + weight * self.anchor[k]) / (1 + weight)
-            elif k < len(self.pull):
-                new -= rate * self.pull[k] * (old - self.anchor[k])
+            elif k < len(self.curvature):
+                new -= rate * self.curvature[k] * (old - self.anchor[k])
             if k < len(self.masks):
                 new = np.where(self.masks[k] == 1, new, old)
             if k < len(self.path):

@@ -7,11 +7,11 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from common import data, training
+from common import data, schedule
 from common.consolidation import Consolidation
 from common.network import MLP
-from harness import progress as progresses
 from harness import run_files
+from harness.progress import Progress
 from tests import oracles
 from tests.oracles import CLASSES, HIDDEN, PIXELS, SEED
 
@@ -46,23 +46,25 @@ class Run:
         matrix: R.
         net: the network.
         progress: accuracies, details, arrays.
-        absorbed: θ and Ω at the end of each task, where there is a penalty.
+        consolidated: θ and Ω at the end of each task, where there is a penalty.
         penalty: on the parameters, likewise.
         epochs: how many were trained.
     """
 
     matrix: np.ndarray
     net: MLP
-    progress: progresses.Progress
-    absorbed: list[tuple[list[np.ndarray], list[np.ndarray]]]
+    progress: Progress
+    consolidated: list[tuple[list[np.ndarray], list[np.ndarray]]]
     penalty: Consolidation | None
     epochs: int
 
     @property
     def learned(self) -> list[Any]:
         """All tensors that training left: the parameters, each task's θ and Ω, the arrays."""
-        absorbed = [tensor for pair in self.absorbed for tensors in pair for tensor in tensors]
-        return [*self.net.variables, *absorbed, *self.progress.arrays.values()]
+        consolidated = [
+            tensor for pair in self.consolidated for tensors in pair for tensor in tensors
+        ]
+        return [*self.net.variables, *consolidated, *self.progress.arrays.values()]
 
 
 def enlarge(net: MLP) -> MLP:
@@ -104,20 +106,22 @@ def run(
     """
     settings = settings_of(script, **changes)
     nets: list[MLP] = []
-    absorbed, penalties = [], []
-    make, absorb = MLP.__init__, Consolidation.absorb
+    consolidated, penalties = [], []
+    make, consolidate = MLP.__init__, Consolidation.consolidate
 
     def note_network(self, *arguments, **keywords):
         make(self, *arguments, **keywords)
         nets.append(enlarge(self))
 
     def note_importance(self, importance):
-        head = nets[0].head_of(len(absorbed))
-        absorbed.append((oracles.float64(nets[0].parameters(head)), oracles.float64(importance)))
+        head = nets[0].head_of(len(consolidated))
+        consolidated.append(
+            (oracles.float64(nets[0].parameters(head)), oracles.float64(importance))
+        )
         penalties.append(self)
-        absorb(self, importance)
+        consolidate(self, importance)
 
-    class Watched(progresses.Progress):
+    class Watched(Progress):
         done = 0
 
         def epoch_done(self, loss: float) -> None:
@@ -130,17 +134,17 @@ def run(
     more = {} if strength is None or not hasattr(settings, "strength") else {"strength": strength}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MLP, "__init__", note_network)
-        patch.setattr(Consolidation, "absorb", note_importance)
+        patch.setattr(Consolidation, "consolidate", note_importance)
         function = importlib.import_module(script).run
         matrix = function(settings, tasks, **more, seed=SEED, progress=progress)
     penalty = penalties[0] if penalties else None
-    return Run(matrix, nets[0], progress, absorbed, penalty, progress.done)
+    return Run(matrix, nets[0], progress, consolidated, penalty, progress.done)
 
 
 def in_stream_order(task: data.Task, steps: int) -> np.ndarray:
     """Returns the images in the order of the pass in which the last of the steps ends."""
     running = (steps * BATCH - 1) // TRAIN
-    stream = training.batches(SEED, task.number, TRAIN, BATCH, 0, (running + 2) * EPOCH)
+    stream = schedule.batches(SEED, task.number, TRAIN, BATCH, 0, (running + 2) * EPOCH)
     return stream.ravel()[running * TRAIN : (running + 1) * TRAIN]
 
 

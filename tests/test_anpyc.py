@@ -9,9 +9,8 @@ from types import SimpleNamespace
 
 import anpyc_wi_np
 import anpyc_wo_np
-from common import consolidation, data, network, pruning, training
-from common.importance import entropy_importance
-from harness import progress as progresses
+from common import consolidation, data, importance, network, pruning, schedule, streams, training
+from harness.progress import Progress
 from tests import oracles
 from tests.oracles import BATCH, HIDDEN, arrays, same_bits
 
@@ -40,7 +39,7 @@ class Seen:
         phases: of each phase: task, steps, lr_decay, masks, trunk (both afterwards), network.
         rounds: of each pruning round: task, its steps so far, parameters and masks before, previous
             and new masks.
-        absorbed: of each task: task and its steps, omega (measured), parameters (all, at that
+        consolidated: of each task: task and its steps, omega (measured), parameters (all, at that
             time), merged, anchor.
         matrix: what `run` returned.
         progress: accuracies, details, trace.
@@ -48,9 +47,9 @@ class Seen:
 
     phases: list[SimpleNamespace] = dataclasses.field(default_factory=list)
     rounds: list[SimpleNamespace] = dataclasses.field(default_factory=list)
-    absorbed: list[SimpleNamespace] = dataclasses.field(default_factory=list)
+    consolidated: list[SimpleNamespace] = dataclasses.field(default_factory=list)
     matrix: np.ndarray | None = None
-    progress: progresses.Progress = dataclasses.field(default_factory=progresses.Progress)
+    progress: Progress = dataclasses.field(default_factory=Progress)
 
     @property
     def parameters(self) -> list[np.ndarray]:
@@ -62,7 +61,7 @@ def run(script, *defects: str, strength: float = 1.0, **changes) -> Seen:
     """Runs a script on the tiny tasks and returns what it did."""
     settings = dataclasses.replace(SETTINGS[script], as_released=defects, **changes)
     seen = Seen()
-    train, absorb = training.Trainer.train, consolidation.Consolidation.absorb
+    train, consolidate = training.Trainer.train, consolidation.Consolidation.consolidate
     prune = pruning.Masks.prune
 
     def seen_train(self, task, steps, penalty=None, masks=(), **details) -> None:
@@ -83,15 +82,15 @@ def run(script, *defects: str, strength: float = 1.0, **changes) -> Seen:
         seen.rounds.append(state)
         prune(self, masks)
 
-    def seen_absorb(self, omega) -> None:
-        absorb(self, omega)
+    def seen_consolidate(self, omega) -> None:
+        consolidate(self, omega)
         state = here()
         state.omega, state.merged, state.anchor = map(arrays, (omega, self.omega, self.anchor))
-        seen.absorbed.append(state)
+        seen.consolidated.append(state)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.Trainer, "train", seen_train)
-        patch.setattr(consolidation.Consolidation, "absorb", seen_absorb)
+        patch.setattr(consolidation.Consolidation, "consolidate", seen_consolidate)
         patch.setattr(pruning.Masks, "prune", seen_prune)
         seen.matrix = script.run(settings, TASKS, strength, 0, seen.progress)
     return seen
@@ -108,10 +107,9 @@ def measured(script, state: SimpleNamespace, **details):
     net = network.for_tasks(SETTINGS[script], TASKS, 0)
     for variable, value in zip(net.variables, state.parameters, strict=True):
         variable.assign(value)
-    number, images = state.task.number, state.task.train.images
-    details["order"] = training.stream_order(0, number, len(images), BATCH, state.steps)
-    details["permutation"] = state.task.permutation
-    return arrays(entropy_importance(net, number, images, **details))
+    task = state.task
+    order = schedule.stream_order(0, task.number, task.examples, BATCH, state.steps)
+    return arrays(importance.entropy(net, task, order=order, **details))
 
 
 # Both scripts
@@ -132,7 +130,7 @@ def test_run_of_a_single_task(script) -> None:
 
 @both
 def test_importance_is_measured_after_the_task_on_all_its_images(script, default) -> None:
-    for task, state in zip(TASKS, default[script].absorbed, strict=True):
+    for task, state in zip(TASKS, default[script].consolidated, strict=True):
         assert state.task is task
         assert same_bits(state.omega, measured(script, state))
         last = [phase for phase in default[script].phases if phase.task is task][-1]
@@ -146,27 +144,27 @@ def test_importances_are_merged_by_maximum_or_sum(script, merge, default) -> Non
     if merge is None:
         merge = "max" if script is anpyc_wo_np else "sum"
     combine = {"max": np.maximum, "sum": np.add}[merge]
-    merged = [np.zeros_like(omega) for omega in seen.absorbed[0].omega]
-    for state in seen.absorbed:
+    merged = [np.zeros_like(omega) for omega in seen.consolidated[0].omega]
+    for state in seen.consolidated:
         merged = [combine(old, new) for old, new in zip(merged, state.omega, strict=True)]
         assert same_bits(state.merged, merged)
 
 
 def test_with_a_single_head_the_head_is_consolidated_too() -> None:
     seen = run(anpyc_wo_np, head="single")
-    assert [omega.shape for omega in seen.absorbed[0].omega[4:]] == [(HIDDEN[1], 3), (3,)]
+    assert [omega.shape for omega in seen.consolidated[0].omega[4:]] == [(HIDDEN[1], 3), (3,)]
     assert len(seen.parameters) == 6
 
 
 @both
 def test_no_two_random_draws_of_a_run_share_a_seed(script, monkeypatch) -> None:
-    seed_of, keys = network.stateless_seed, []
+    seed_of, keys = streams.stateless_seed, []
 
     def stateless_seed(*key: int) -> np.ndarray:
         keys.append(tuple(key))
         return seed_of(*key)
 
-    monkeypatch.setattr(network, "stateless_seed", stateless_seed)
+    monkeypatch.setattr(streams, "stateless_seed", stateless_seed)
     run(script, *{"D1", "D2"}.intersection(script.Settings.DEFECTS), evaluate_every=1)
     used = [tuple(seed_of(*key)) for key in keys if len(key) > 1]  # with one key nothing is drawn
     assert len(used) > 20
@@ -235,13 +233,13 @@ def accuracy_by_hand(values: Sequence[np.ndarray], task: data.Task) -> float:
 
 
 def test_readings_are_the_accuracies_then_directly_after_a_pruning_too(monkeypatch) -> None:
-    after_epoch, epoch_done = [], progresses.Progress.epoch_done
+    after_epoch, epoch_done = [], Progress.epoch_done
 
     def watched_epoch(self, loss: float) -> None:
         after_epoch.append(arrays(itertools.chain(*self.state.values())))
         epoch_done(self, loss)
 
-    monkeypatch.setattr(progresses.Progress, "epoch_done", watched_epoch)
+    monkeypatch.setattr(Progress, "epoch_done", watched_epoch)
     learns = {"epochs": 20, "learning_rate": 0.3, "lr_decay": 1.0, "dropout": 0.2}
     prunes = {"prune_percent": 90, "prune_step": 45, "retrain_epochs": 2}
     seen = run(anpyc_wi_np, strength=0.1, evaluate_every=1, **learns, **prunes)
@@ -271,10 +269,10 @@ def test_readings_are_the_accuracies_then_directly_after_a_pruning_too(monkeypat
 
 def test_d2_measures_the_importance_with_dropout(default) -> None:
     seen = run(anpyc_wo_np, "D2")
-    first, plain = seen.absorbed[0], default[anpyc_wo_np].absorbed[0]
+    first, plain = seen.consolidated[0], default[anpyc_wo_np].consolidated[0]
     assert same_bits(first.parameters, plain.parameters)
     assert not same_bits(first.omega, plain.omega)
-    for state in seen.absorbed:
+    for state in seen.consolidated:
         expected = measured(anpyc_wo_np, state, dropout_seed=(0, state.task.number))
         assert same_bits(state.omega, expected)
 
@@ -282,7 +280,7 @@ def test_d2_measures_the_importance_with_dropout(default) -> None:
 @both
 def test_d3_leaves_out_the_last_image_of_each_full_batch(script) -> None:
     seen = run(script, "D3")
-    for state in seen.absorbed:
+    for state in seen.consolidated:
         assert same_bits(state.omega, measured(script, state, used="all-but-last"))
         assert not same_bits(state.omega, measured(script, state))
     for of_round, percent in zip(seen.rounds[:2], (10, 20), strict=False):

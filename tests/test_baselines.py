@@ -9,13 +9,12 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import joint
 import lwf
-from common import data, importance, metrics, network, training
+from common import data, importance, loop, losses, metrics, network, released, training
 from common.importance import PathIntegral
 from common.network import MLP, Dropout
-from harness import progress as progresses
 from harness import run_files
+from harness.progress import Progress
 from tests import oracles, runs
 from tests.conftest import SCRIPTS
 from tests.oracles import CLASSES, HIDDEN, PIXELS, SEED, arrays, assert_close, float64, same_bits
@@ -79,18 +78,18 @@ def test_bounds_learn_and_forget_so_that_agreement_says_something(head: str, upd
 def test_update_makes_a_difference(name: str) -> None:
     proximal, explicit = (run(name, strength=0.1, update=u) for u in ("proximal", "explicit"))
     assert not same_bits(proximal.net.variables, explicit.net.variables)
-    assert same_bits(proximal.absorbed[0][0], explicit.absorbed[0][0])
+    assert same_bits(proximal.consolidated[0][0], explicit.consolidated[0][0])
 
 
 @pytest.mark.parametrize("name", [name for name in CONSOLIDATION if name != "si"])
 def test_a_huge_strength_holds_what_is_important_in_place(name: str) -> None:
     free, held = (run(name, TASKS[:2], strength) for strength in (0.0, 1e8))
-    (theta, omegas), (end, _) = held.absorbed
+    (theta, omegas), (end, _) = held.consolidated
     for omega, before, after in zip(omegas, theta, end, strict=False):
         important = omega > 1e-4
         assert important.any()
         assert np.abs(after - before)[important].max() < 1e-3
-    assert np.abs(free.absorbed[1][0][0] - free.absorbed[0][0][0]).max() > 0.1
+    assert np.abs(free.consolidated[1][0][0] - free.consolidated[0][0][0]).max() > 0.1
 
 
 @pytest.mark.parametrize("name", CONSOLIDATION)
@@ -121,27 +120,27 @@ def test_ewc_penalty_is_half_the_sum_of_each_tasks_own_quadratic(
     strength = 1.7
     ended = run("ewc", TASKS[:2], strength, head=head, as_released=defects)
     fishers = []
-    for (theta, found), task in zip(ended.absorbed, TASKS[:2], strict=True):
+    for (theta, found), task in zip(ended.consolidated, TASKS[:2], strict=True):
         batches = runs.batches_of(task, 2 * EPOCH, 1000, used)
         fisher = runs.sampled_fisher(theta, task, (SEED, task.number), batches)
         assert_close(found, fisher[: len(found)])
         fishers.append(fisher)
     rng = np.random.default_rng(0)
-    pulls, anchors = float64(ended.penalty.pull()), float64(ended.penalty.anchor)
-    for k, (pull, anchor) in enumerate(zip(pulls, anchors, strict=True)):
+    curvatures, anchors = float64(ended.penalty.curvature()), float64(ended.penalty.anchor)
+    for k, (curvature, anchor) in enumerate(zip(curvatures, anchors, strict=True)):
         theta = rng.normal(size=anchor.shape)
-        ends = [theta_of_task[k] for theta_of_task, _ in ended.absorbed]
+        ends = [theta_of_task[k] for theta_of_task, _ in ended.consolidated]
         assert np.abs(ends[0] - ends[1]).max() > 1e-2, "anchors are too near each other to tell"
         # The gradient of (λ/2) Σ_t F_t (θ − θ*_t)².
         each = [strength * fishers[t][k] * (theta - ends[t]) for t in (0, 1)]
         literal = each[1] if "D5" in defects else sum(each)
-        assert_close([pull * (theta - anchor)], [literal], rtol=2e-3)
+        assert_close([curvature * (theta - anchor)], [literal], rtol=2e-3)
 
 
 @pytest.mark.parametrize("source", ["exact", "labels"])
 def test_ewc_takes_the_labels_that_are_asked_for(source: str) -> None:
     ended = run("ewc", TASKS[:1], 1.0, head="single", fisher=source)
-    [(theta, found)], pixels = ended.absorbed, oracles.pixels_of(TASKS[0])
+    [(theta, found)], pixels = ended.consolidated, oracles.pixels_of(TASKS[0])
     if source == "exact":
         expected = oracles.exact_fisher_importance(theta, pixels)
     else:
@@ -153,10 +152,10 @@ def test_ewc_takes_the_labels_that_are_asked_for(source: str) -> None:
 def test_online_ewc_decays_what_came_before_and_keeps_the_newest_anchor(gamma: float) -> None:
     strength = 1.7
     ended = run("ewc", TASKS, strength, gamma=gamma)
-    fishers = [fisher for _, fisher in ended.absorbed]
+    fishers = [fisher for _, fisher in ended.consolidated]
     omega = [gamma**2 * a + gamma * b + c for a, b, c in zip(*fishers, strict=True)]
-    assert_close(ended.penalty.pull(), [strength * each for each in omega], rtol=1e-5)
-    assert same_bits(float64(ended.penalty.anchor), ended.absorbed[-1][0])
+    assert_close(ended.penalty.curvature(), [strength * each for each in omega], rtol=1e-5)
+    assert same_bits(float64(ended.penalty.anchor), ended.consolidated[-1][0])
 
 
 @pytest.mark.parametrize(
@@ -175,7 +174,7 @@ def test_mas_penalty_is_half_the_summed_sensitivity_at_the_newest_anchor(
     strength = 0.02  # small: the sensitivity of logits is large
     ended = run("mas", TASKS[:2], strength, head=head, output=output, as_released=defects)
     each = []
-    for (theta, _), task in zip(ended.absorbed, TASKS[:2], strict=True):
+    for (theta, _), task in zip(ended.consolidated, TASKS[:2], strict=True):
         pixels = oracles.pixels_of(task)
         batches = [pixels[numbers] for numbers in runs.batches_of(task, 2 * EPOCH, 1000, used)]
         if "D6" in defects:
@@ -185,8 +184,8 @@ def test_mas_penalty_is_half_the_summed_sensitivity_at_the_newest_anchor(
     expected = [strength * (first + second) for first, second in zip(*each, strict=True)]
     held = len(ended.penalty.anchor)
     assert held == (6 if head == "single" else 4)
-    assert_close(ended.penalty.pull(), expected[:held])
-    assert same_bits(float64(ended.penalty.anchor), ended.absorbed[1][0][:held])
+    assert_close(ended.penalty.curvature(), expected[:held])
+    assert same_bits(float64(ended.penalty.anchor), ended.consolidated[1][0][:held])
 
 
 # SI
@@ -221,12 +220,12 @@ def test_si_equals_the_path_integrated_by_hand(update: str, defects: Sequence[st
         ]
         if "D8" not in defects:
             omega = [np.maximum(value, 0) for value in omega]
-        assert_close(ended.absorbed[number][1], omega, rtol=5e-3)
-        assert_close(ended.absorbed[number][0], slow.theta, rtol=5e-3)
+        assert_close(ended.consolidated[number][1], omega, rtol=5e-3)
+        assert_close(ended.consolidated[number][0], slow.theta, rtol=5e-3)
         total = [old + new for old, new in zip(total, omega, strict=True)]
-        slow.pull = [2 * strength * value for value in total]
+        slow.curvature = [2 * strength * value for value in total]
         slow.anchor = list(slow.theta)
-    assert_close(ended.penalty.pull(), slow.pull, rtol=5e-3)
+    assert_close(ended.penalty.curvature(), slow.curvature, rtol=5e-3)
 
 
 def test_si_clips_importance_at_zero_and_as_released_does_not(monkeypatch) -> None:
@@ -239,8 +238,8 @@ def test_si_clips_importance_at_zero_and_as_released_does_not(monkeypatch) -> No
 
     monkeypatch.setattr(PathIntegral, "importance", of_the_way_back)
     clipped, released = (run("si", strength=1e-4, as_released=d) for d in ((), ("D8",)))
-    assert all(np.all(omega == 0) for _, omegas in clipped.absorbed for omega in omegas)
-    assert all(np.any(omega < 0) for _, omegas in released.absorbed for omega in omegas)
+    assert all(np.all(omega == 0) for _, omegas in clipped.consolidated for omega in omegas)
+    assert all(np.any(omega < 0) for _, omegas in released.consolidated for omega in omegas)
 
 
 # LwF
@@ -314,20 +313,27 @@ def test_lwf_equals_the_slow_loop(temperature, defects, epsilon) -> None:
 
 
 @pytest.mark.parametrize("defects", [(), ("D11",)])
-def test_teacher_and_old_heads_stand_still_while_a_task_trains(defects: Sequence[str]) -> None:
+def test_teacher_and_old_heads_stand_still_while_a_task_trains(
+    defects: Sequence[str], monkeypatch
+) -> None:
     def parts(net: MLP) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
         return arrays(net.trunk), [arrays(head) for head in net.heads]
 
-    seen = []
+    seen, teachers, copies = [], [], network.copies
+
+    def note_teacher(variables):
+        teachers.append(copies(variables))
+        return teachers[-1]
 
     def watch(nets: list[MLP], epoch: int) -> None:
-        seen.append([parts(net) for net in nets])
+        seen.append((*parts(nets[0]), arrays(teachers[0])))
 
+    monkeypatch.setattr(network, "copies", note_teacher)
     run("lwf", strength=1.0, watch=watch, epochs=3, as_released=defects)
     assert len(seen) == 9
     trunk, heads = parts(initial())
     for task in range(3):
-        for (student, now), (teacher, _) in seen[3 * task : 3 * task + 3]:
+        for student, now, teacher in seen[3 * task : 3 * task + 3]:
             assert same_bits(teacher, trunk)
             assert not same_bits(student, trunk)
             for number, head in enumerate(heads):
@@ -414,9 +420,10 @@ def test_own_head_cross_entropy_equals_a_loop_and_finite_differences() -> None:
         task, y = divmod(label, 4)
         return -oracles.log_likelihood(at[4 * task : 4 * task + 4], y)
 
-    losses, delta = joint.own_head_cross_entropy(3)(tf.constant(z, tf.float32), tf.constant(labels))
+    loss = losses.own_head_cross_entropy(3)
+    found, delta = loss(tf.constant(z, tf.float32), tf.constant(labels))
     for n, label in enumerate(labels):
-        assert float(losses[n]) == pytest.approx(slow(z[n], label), rel=1e-6)
+        assert float(found[n]) == pytest.approx(slow(z[n], label), rel=1e-6)
         expected = oracles.finite_differences(functools.partial(slow, label=label), z[n])
         np.testing.assert_allclose(delta[n], expected, rtol=1e-4, atol=1e-6)
 
@@ -454,7 +461,7 @@ def test_joint_head_setting_chooses_the_loss() -> None:
 
 
 def test_joint_never_holds_permuted_images(monkeypatch) -> None:
-    compiled, sizes = training._compiled_steps, []
+    compiled, sizes = loop.compiled_steps, []
 
     def note_arguments(*how):
         def steps(*arguments):
@@ -463,7 +470,7 @@ def test_joint_never_holds_permuted_images(monkeypatch) -> None:
 
         return steps
 
-    monkeypatch.setattr(training, "_compiled_steps", note_arguments)
+    monkeypatch.setattr(loop, "compiled_steps", note_arguments)
     run("joint")
     assert max(sizes) == TRAIN * PIXELS, "something is larger than the images"
 
@@ -506,7 +513,7 @@ def test_learning_rate_as_released_never_decays_with_a_period_of_an_epoch() -> N
     ("steps", "read"), [(10_000, 9800), (1000, 800), (1001, 1000), (201, 200), (200, 0), (1, 0)]
 )
 def test_release_reads_before_every_200th_step(steps: int, read: int) -> None:
-    assert training.released_reading(steps) == read
+    assert released.last_reading(steps) == read
 
 
 @pytest.mark.parametrize("name", ["ewc", "mas", "sgd_freeze"])
@@ -517,16 +524,16 @@ def test_released_reading_is_taken_at_its_step_while_training_goes_on(name: str)
 
     def read(nets: list[MLP], epoch: int) -> None:
         if epoch % 11 == 10:
-            reader = training.Trainer(nets[0], settings_of(name), progresses.Progress(), SEED)
+            reader = training.Trainer(nets[0], settings_of(name), Progress(), SEED)
             rows.append(reader.evaluate(TASKS[: epoch // 11 + 1]))
 
     plain = run(name, strength=0.1, watch=read, **changes)
-    released = run(name, strength=0.1, as_released=("D14",), **changes)
-    assert plain.epochs == released.epochs == 33
-    assert released.progress.accuracy == [test for test, _ in rows]
-    assert released.progress.validation_accuracy == [validation for _, validation in rows]
-    assert released.progress.accuracy != plain.progress.accuracy
-    assert same_bits(released.learned, plain.learned)
+    early = run(name, strength=0.1, as_released=("D14",), **changes)
+    assert plain.epochs == early.epochs == 33
+    assert early.progress.accuracy == [test for test, _ in rows]
+    assert early.progress.validation_accuracy == [validation for _, validation in rows]
+    assert early.progress.accuracy != plain.progress.accuracy
+    assert same_bits(early.learned, plain.learned)
 
 
 # What all scripts have in common
@@ -578,7 +585,7 @@ def test_tasks_of_several_sizes_each_train_for_epochs_of_their_own(
         OTHER.dataset, train=data.Split(*(part[:407] for part in OTHER.train))
     )
     tasks = [TASKS[0], dataclasses.replace(OTHER, dataset=small), TASKS[2]]
-    start, planned, trained = progresses.Progress.start, [], [0, 0, 0]
+    start, planned, trained = Progress.start, [], [0, 0, 0]
 
     def note_plan(self, total_steps: int, **state) -> None:
         planned.append(total_steps)
@@ -587,12 +594,12 @@ def test_tasks_of_several_sizes_each_train_for_epochs_of_their_own(
     def note_steps(self, task: data.Task, steps: int, *_) -> None:
         trained[task.number] += steps
 
-    def nothing(net: MLP, head: int, *_, **__) -> list[tf.Tensor]:
-        return [tf.zeros_like(p) for p in net.parameters(head)]
+    def nothing(net: MLP, task: data.Task, *_, **__) -> list[tf.Tensor]:
+        return [tf.zeros_like(p) for p in net.parameters(net.head_of(task.number))]
 
     # Only counted: to train and to measure so many images would be compiled for every script.
-    monkeypatch.setattr(progresses.Progress, "start", note_plan)
-    monkeypatch.setattr(training.Trainer, "_run", note_steps)
+    monkeypatch.setattr(Progress, "start", note_plan)
+    monkeypatch.setattr(training.Trainer, "_take", note_steps)
     monkeypatch.setattr(importance, "_totals", nothing)
     run(name, tasks, strength=0.1)
     epochs = [4, 4, 2] if name == "anpyc_wi_np" else [2, 2, 2]  # pruned twice, but for the last

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common import data, network
-from harness import progress as progresses
+from harness.progress import Progress
 from tests import conftest
 
 import numpy as np
@@ -36,7 +36,7 @@ STAGES, MEASURES = ("before", "after"), ("EWC", "MAS", "ANPyC")
 STATISTICS = ("kurtosis", "skewness", "zeros")
 
 
-class Watched(progresses.Progress):
+class Watched(Progress):
     """Notes what a run computes.
 
     Attributes:

@@ -14,7 +14,7 @@ import importlib
 from typing import Any
 
 from common import data, metrics
-from harness import progress as progresses
+from harness.progress import Progress
 
 import numpy as np
 import pytest
@@ -50,9 +50,9 @@ def tasks() -> list[data.Task]:
     return data.permuted_tasks(dataset.convert(tf.constant), EQUAL_TERMS["tasks"])
 
 
-def train(name: str, strength: float | None = None, **changes: Any) -> progresses.Progress:
+def train(name: str, strength: float | None = None, **changes: Any) -> Progress:
     """Returns the accuracies of a run of a script on equal terms."""
-    module, progress = importlib.import_module(name), progresses.Progress()
+    module, progress = importlib.import_module(name), Progress()
     terms = {**EQUAL_TERMS, **changes}
     if hasattr(module.Settings, "steps"):
         terms["steps"] = None

@@ -15,7 +15,7 @@ UPDATES = pytest.mark.parametrize("update", ["proximal", "explicit"])
 
 values = st.floats(-3, 3)
 rates = st.floats(1e-3, 1)
-pulls = st.one_of(st.just(0.0), st.floats(1e-3, 1e4))
+curvatures = st.one_of(st.just(0.0), st.floats(1e-3, 1e4))
 
 
 def draw(seed: int = 0, shape: tuple[int, ...] = (4, 5)) -> dict[str, np.ndarray]:
@@ -23,7 +23,7 @@ def draw(seed: int = 0, shape: tuple[int, ...] = (4, 5)) -> dict[str, np.ndarray
     return {
         "parameter": rng.normal(size=shape),
         "gradient": rng.normal(size=shape),
-        "pull": rng.gamma(0.5, 2, shape) * rng.integers(0, 2, shape),
+        "curvature": rng.gamma(0.5, 2, shape) * rng.integers(0, 2, shape),
         "anchor": rng.normal(size=shape),
         "mask": rng.integers(0, 2, shape).astype(float),
     }
@@ -53,7 +53,7 @@ def test_masked_entries_stay_and_others_move_as_without_a_mask_bit_for_bit(updat
 
 
 @UPDATES
-def test_without_a_pull_the_step_is_plain_sgd_bit_for_bit(update: str) -> None:
+def test_without_a_penalty_the_step_is_plain_sgd_bit_for_bit(update: str) -> None:
     rng = np.random.default_rng(3)
     theta, g, anchor = rng.normal(size=(3, 1000)).astype(np.float32)
     plain = theta - np.float32(0.1) * g
@@ -67,29 +67,29 @@ def test_without_a_pull_the_step_is_plain_sgd_bit_for_bit(update: str) -> None:
         np.testing.assert_array_equal(found, plain)
 
 
-@given(theta=values, g=values, anchor=values, rate=rates, pull=pulls)
+@given(theta=values, g=values, anchor=values, rate=rates, curvature=curvatures)
 @settings(max_examples=40)
-def test_proximal_step_minimises_its_objective(theta, g, anchor, rate, pull) -> None:
-    # ‖θ − (θ0 − lr g)‖² / (2 lr) + λ Ω (θ − θ*)², with pull = 2λΩ.
+def test_proximal_step_minimises_its_objective(theta, g, anchor, rate, curvature) -> None:
+    # ‖θ − (θ0 − lr g)‖² / (2 lr) + λ Ω (θ − θ*)², with curvature = 2λΩ.
     def objective(x: float) -> float:
-        return (x - (theta - rate * g)) ** 2 / (2 * rate) + pull / 2 * (x - anchor) ** 2
+        return (x - (theta - rate * g)) ** 2 / (2 * rate) + curvature / 2 * (x - anchor) ** 2
 
-    found = step("proximal", rate, parameter=theta, gradient=g, pull=pull, anchor=anchor)
+    found = step("proximal", rate, parameter=theta, gradient=g, curvature=curvature, anchor=anchor)
     best = scipy.optimize.minimize_scalar(objective, bracket=(-1, 1), options={"xtol": 1e-10})
     assert float(found) == pytest.approx(best.x, rel=1e-5, abs=1e-6)
 
 
 @UPDATES
-@given(theta=values, anchor=values, rate=rates, pull=pulls)
+@given(theta=values, anchor=values, rate=rates, curvature=curvatures)
 @settings(max_examples=25)
-def test_step_rests_where_gradient_and_pull_balance(update, theta, anchor, rate, pull) -> None:
-    g = -pull * (theta - anchor)
-    found = step(update, rate, parameter=theta, gradient=g, pull=pull, anchor=anchor)
+def test_step_rests_where_gradient_and_pull_balance(update, theta, anchor, rate, curvature) -> None:
+    g = -curvature * (theta - anchor)
+    found = step(update, rate, parameter=theta, gradient=g, curvature=curvature, anchor=anchor)
     assert float(found) == pytest.approx(theta, rel=1e-9, abs=1e-9)
 
 
 def test_both_updates_agree_to_first_order() -> None:
-    tensors = {**draw(), "mask": None, "pull": np.full((4, 5), 2.0)}
+    tensors = {**draw(), "mask": None, "curvature": np.full((4, 5), 2.0)}
     errors = [
         np.abs(step("proximal", rate, **tensors) - step("explicit", rate, **tensors)).max()
         for rate in (4e-4, 2e-4, 1e-4)
@@ -98,9 +98,9 @@ def test_both_updates_agree_to_first_order() -> None:
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.01)
 
 
-@pytest.mark.parametrize("pull", [25.0, 1e6, 1e30])  # the explicit step's limit is 2 / 0.1
-def test_proximal_step_is_stable_for_every_pull_and_explicit_is_not(pull: float) -> None:
-    tensors = {**draw(), "mask": None, "pull": np.full((4, 5), pull)}
+@pytest.mark.parametrize("curvature", [25.0, 1e6, 1e30])  # the explicit step's limit is 2 / 0.1
+def test_proximal_step_is_stable_for_every_pull_and_explicit_is_not(curvature: float) -> None:
+    tensors = {**draw(), "mask": None, "curvature": np.full((4, 5), curvature)}
     start = tensors.pop("parameter")
 
     def distance_after_60_steps(update: str) -> float:
@@ -109,7 +109,7 @@ def test_proximal_step_is_stable_for_every_pull_and_explicit_is_not(pull: float)
             theta = step(update, parameter=theta, **tensors)
         return np.abs(theta - tensors["anchor"]).max()
 
-    rest = np.abs(tensors["gradient"]).max() / pull
+    rest = np.abs(tensors["gradient"]).max() / curvature
     assert distance_after_60_steps("proximal") <= 1.001 * rest + 1e-12
     assert not distance_after_60_steps("explicit") < 1e3
 
@@ -125,7 +125,7 @@ def penalty_of(
     penalty = Consolidation([theta], strength, merge, half, decay=decay)
     for end, omega in tasks:
         theta.assign(end)
-        penalty.absorb([np.array(omega, np.float32)])
+        penalty.consolidate([np.array(omega, np.float32)])
     return penalty, theta
 
 
@@ -148,7 +148,7 @@ def test_merges(merge: str, decay: float, omega: list[float], anchor: list[float
     penalty, _ = penalty_of(merge, TASKS, decay=decay)
     np.testing.assert_allclose(penalty.omega[0], omega, rtol=1e-6)
     np.testing.assert_allclose(penalty.anchor[0], anchor, rtol=1e-6)
-    np.testing.assert_allclose(penalty.pull()[0], 3.0 * np.array(omega), rtol=1e-6)
+    np.testing.assert_allclose(penalty.curvature()[0], 3.0 * np.array(omega), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,10 @@ def test_merged_quadratics_are_the_sum_of_each_tasks_own(
         return (strength / 2 if half else strength) * sum(decayed)
 
     def merged(theta: np.ndarray) -> float:
-        pull, anchor = (t[0].numpy().astype(float) for t in (penalty.pull(), penalty.anchor))
-        return np.sum(pull / 2 * (theta - anchor) ** 2)
+        curvature, anchor = (
+            t[0].numpy().astype(float) for t in (penalty.curvature(), penalty.anchor)
+        )
+        return np.sum(curvature / 2 * (theta - anchor) ** 2)
 
     first, second = np.array(points)
     expected = literal(first) - literal(second)  # the constant drops out
@@ -199,7 +201,7 @@ def test_merged_quadratics_are_the_sum_of_each_tasks_own(
 
 def test_nothing_pulls_before_the_first_task_ends() -> None:
     penalty = Consolidation([tf.Variable([1.0, 2.0]), tf.Variable([3.0])], 5.0)
-    assert [p.numpy().tolist() for p in penalty.pull()] == [[0, 0], [0]]
+    assert [p.numpy().tolist() for p in penalty.curvature()] == [[0, 0], [0]]
     assert [a.numpy().tolist() for a in penalty.anchor] == [[1, 2], [3]]
 
 
@@ -224,4 +226,4 @@ def test_importance_that_is_not_finite_ends_the_run(merge: str, last: float) -> 
 def test_importance_has_to_fit_the_parameters() -> None:
     penalty = Consolidation([tf.Variable([1.0]), tf.Variable([2.0])], 1.0)
     with pytest.raises(ValueError, match="zip"):
-        penalty.absorb([np.ones(1, np.float32)])
+        penalty.consolidate([np.ones(1, np.float32)])

@@ -6,8 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from common import importance
-from common.importance import entropy_importance, fisher_importance, mas_importance
+from common import data, importance
 from common.network import MLP, Dropout
 from tests import oracles
 from tests.oracles import CLASSES, HIDDEN, PIXELS, assert_close, in_batches, same_bits
@@ -22,6 +21,18 @@ FLOATS = IMAGES / 255.0
 PERMUTATION = np.random.default_rng(6).permutation(PIXELS).astype(np.int32)
 LABELS = np.random.default_rng(8).integers(0, CLASSES, N)
 ORDER = np.random.default_rng(9).permutation(N)
+
+
+def task(
+    images: Any = IMAGES,
+    labels: np.ndarray = LABELS,
+    number: int = 0,
+    permutation: np.ndarray | None = None,
+) -> data.Task:
+    """Returns a task with these training images, not permuted by default."""
+    split = data.Split(images, labels)
+    dataset = data.Dataset(split, split, split, CLASSES, PIXELS, "made up")
+    return data.Task(number, dataset, np.arange(PIXELS) if permutation is None else permutation)
 
 
 def tiny(scale: float = 20.0, dropout: Dropout | None = None) -> MLP:
@@ -52,42 +63,45 @@ def theta_of(net: MLP, head: int = 0) -> list[np.ndarray]:
         ("signed", 500, "all"),
     ],
 )
-def test_entropy_importance_equals_the_oracle(form: str, batch_size: int, used: str) -> None:
+def test_entropy_equals_the_oracle(form: str, batch_size: int, used: str) -> None:
     net = tiny()
-    found = entropy_importance(net, 0, IMAGES, batch_size, form, net.parameters(0), used=used)
+    found = importance.entropy(
+        net, task(), form, net.parameters(0), batch_size=batch_size, used=used
+    )
     batches = in_batches(FLOATS, batch_size, used)
     assert_close(found, oracles.entropy_importance(theta_of(net), batches, form))
 
 
-def test_entropy_importance_defaults_are_batches_of_100_clipped_of_the_trunk() -> None:
+def test_entropy_defaults_are_batches_of_100_clipped_of_the_trunk() -> None:
     net = tiny(dropout=Dropout(0.5))  # which is off
     expected = oracles.entropy_importance(theta_of(net, 1), in_batches(FLOATS, 100))
-    assert_close(entropy_importance(net, 1, IMAGES), expected[:4])
+    assert_close(importance.entropy(net, task(number=1)), expected[:4])
 
 
-def test_entropy_importance_is_finite_where_p_underflows() -> None:
+def test_entropy_is_finite_where_p_underflows() -> None:
     net = tiny(scale=2000)  # most images' logits are hundreds apart, some are not
     theta = theta_of(net)
     p = np.array([oracles.softmax(oracles.layers(theta, x)[2]) for x in FLOATS])
     assert np.any(p.astype(np.float32) == 0)
     assert np.any((p > 0.2) & (p < 0.8))
-    found = entropy_importance(net, 0, IMAGES, parameters=net.parameters(0))
+    found = importance.entropy(net, task(), parameters=net.parameters(0))
     assert_close(found, oracles.entropy_importance(theta, in_batches(FLOATS, 100)), rtol=1e-2)
 
 
-def test_entropy_importance_of_a_certain_output_is_zero_not_nan() -> None:
+def test_entropy_of_a_certain_output_is_zero_not_nan() -> None:
     net = tiny()
     net.heads[0][1].assign([1000.0, 0.0, -1000.0])
-    for tensor in entropy_importance(net, 0, IMAGES, parameters=net.parameters(0)):
+    for tensor in importance.entropy(net, task(), parameters=net.parameters(0)):
         np.testing.assert_array_equal(tensor, np.zeros(tensor.shape))
 
 
-def test_entropy_importance_with_dropout_equals_the_oracle_with_the_same_masks(
+def test_entropy_with_dropout_equals_the_oracle_with_the_same_masks(
     monkeypatch,
 ) -> None:
     net, factors = tiny(dropout=Dropout(0.5)), oracles.dropped_factors(monkeypatch)
     found = [
-        entropy_importance(net, 0, IMAGES, 2000, dropout_seed=seed) for seed in ((4, 2), (4, 3))
+        importance.entropy(net, task(), batch_size=2000, dropout_seed=seed)
+        for seed in ((4, 2), (4, 3))
     ]
     for values, masks in zip(found, factors, strict=True):
         expected = oracles.entropy_importance(theta_of(net), [FLOATS], factors=masks)
@@ -103,7 +117,7 @@ def test_entropy_importance_with_dropout_equals_the_oracle_with_the_same_masks(
     ("batch_size", "used"),
     [(1000, "all"), (10, "first"), (1000, "first"), (10, "all-but-last")],
 )
-def test_fisher_importance_equals_the_oracle(source: str, batch_size: int, used: str) -> None:
+def test_fisher_equals_the_oracle(source: str, batch_size: int, used: str) -> None:
     net = tiny()
     theta, numbers = theta_of(net), np.concatenate(in_batches(np.arange(N), batch_size, used))
     if source == "exact":
@@ -112,18 +126,18 @@ def test_fisher_importance_equals_the_oracle(source: str, batch_size: int, used:
         drawn = oracles.drawn_labels(theta, FLOATS, 1, 7)
         labels = drawn if source == "sampled" else LABELS
         expected = oracles.fisher_importance(theta, FLOATS[numbers], labels[numbers])
-    found = fisher_importance(
-        net, 0, IMAGES, (1, 7), net.parameters(0), LABELS, source, batch_size=batch_size, used=used
+    found = importance.fisher(
+        net, task(), (1, 7), source, net.parameters(0), batch_size=batch_size, used=used
     )
     assert_close(found, expected)
 
 
 def test_sampled_fisher_importance_has_the_exact_one_as_its_mean() -> None:
     # Every image 20 times, with 25 seeds: 500 labels an image.
-    net, images = tiny(), np.tile(IMAGES[:40], (20, 1))
-    parameters = net.parameters(0)
-    exact = fisher_importance(net, 0, IMAGES[:40], 0, parameters, source="exact")
-    draws = [fisher_importance(net, 0, images, seed, parameters) for seed in range(25)]
+    net, parts = tiny(), task(IMAGES[:40], LABELS[:40])
+    repeated = task(np.tile(IMAGES[:40], (20, 1)), np.tile(LABELS[:40], 20))
+    exact = importance.fisher(net, parts, 0, "exact")
+    draws = [importance.fisher(net, repeated, seed) for seed in range(25)]
     for expected, *sampled in zip(exact, *draws, strict=True):
         error = np.std(sampled, axis=0, ddof=1) / np.sqrt(len(draws))
         assert np.all(np.abs(np.mean(sampled, axis=0) - expected) <= 5 * error + 1e-6)
@@ -132,14 +146,8 @@ def test_sampled_fisher_importance_has_the_exact_one_as_its_mean() -> None:
 
 def test_exact_fisher_importance_is_finite_where_p_underflows() -> None:
     net = tiny(scale=2000)
-    found = fisher_importance(net, 0, IMAGES, 0, net.parameters(0), source="exact")
+    found = importance.fisher(net, task(), 0, "exact", net.parameters(0))
     assert_close(found, oracles.exact_fisher_importance(theta_of(net), FLOATS), rtol=1e-2)
-
-
-@pytest.mark.parametrize("labels", [None, LABELS[1:]])
-def test_fisher_importance_of_labels_needs_one_for_every_image(labels) -> None:
-    with pytest.raises(ValueError, match="every image"):
-        fisher_importance(tiny(), 0, IMAGES, 0, labels=labels, source="labels")
 
 
 @pytest.mark.parametrize("noise", [0.0, np.nextafter(np.float32(1), np.float32(0))])
@@ -158,25 +166,23 @@ def test_fisher_label_at_the_ends_of_the_unit_interval(noise: float) -> None:
     ("output", "used"),
     [("probabilities", "all"), ("logits", "all"), ("probabilities", "all-but-last")],
 )
-def test_mas_importance_equals_the_oracle(output: str, used: str) -> None:
+def test_mas_equals_the_oracle(output: str, used: str) -> None:
     net, pixels = tiny(), np.concatenate(in_batches(FLOATS, 100, used))
-    found = mas_importance(
-        net, 0, IMAGES, net.parameters(0), output=output, batch_size=100, used=used
-    )
+    found = importance.mas(net, task(), output, net.parameters(0), batch_size=100, used=used)
     assert_close(found, oracles.mas_importance(theta_of(net), pixels, output))
 
 
-def test_mas_importance_is_of_probabilities_and_the_trunk_by_default() -> None:
+def test_mas_is_of_probabilities_and_the_trunk_by_default() -> None:
     net = tiny()
     expected = oracles.mas_importance(theta_of(net), FLOATS, "probabilities")
-    assert_close(mas_importance(net, 0, IMAGES), expected[:4])
+    assert_close(importance.mas(net, task()), expected[:4])
 
 
 @pytest.mark.parametrize("used", ["all", "all-but-last"])
-def test_mas_importance_of_batch_sums_equals_the_oracle(used: str) -> None:
+def test_mas_of_batch_sums_equals_the_oracle(used: str) -> None:
     net = tiny()
-    found = mas_importance(
-        net, 0, IMAGES, net.parameters(0), per_image=False, batch_size=500, used=used
+    found = importance.mas(
+        net, task(), parameters=net.parameters(0), per_image=False, batch_size=500, used=used
     )
     batches = in_batches(FLOATS, 500, used)
     assert_close(found, oracles.mas_of_batches(theta_of(net), batches, "probabilities"))
@@ -185,20 +191,13 @@ def test_mas_importance_of_batch_sums_equals_the_oracle(used: str) -> None:
 # What all of them have in common
 
 
-def fisher(net: MLP, head: int, images, parameters=None, **details):
-    return fisher_importance(net, head, images, 5, parameters, **details)
-
-
+entropy = functools.partial(importance.entropy, batch_size=2000)
+fisher = functools.partial(importance.fisher, seed=5)
 exact_fisher = functools.partial(fisher, source="exact")
-
-
-def entropy(net: MLP, head: int, images, parameters=None, **details):
-    return entropy_importance(net, head, images, 2000, parameters=parameters, **details)
-
 
 measures = pytest.mark.parametrize(
     "measure",
-    [entropy, fisher, exact_fisher, mas_importance],
+    [entropy, fisher, exact_fisher, importance.mas],
     ids=["entropy", "fisher", "exact fisher", "mas"],
 )
 
@@ -206,29 +205,29 @@ measures = pytest.mark.parametrize(
 @measures
 def test_permutation_is_as_good_as_permuted_images(measure) -> None:
     net = tiny()
-    found = measure(net, 0, IMAGES, net.parameters(0), permutation=PERMUTATION)
-    expected = measure(net, 0, IMAGES[:, PERMUTATION], net.parameters(0))
+    found = measure(net, task(permutation=PERMUTATION))
+    expected = measure(net, task(IMAGES[:, PERMUTATION]))
     assert_close(found, expected, rtol=1e-4)
-    unpermuted = measure(net, 0, IMAGES)
+    unpermuted = measure(net, task())
     assert np.abs(found[0] - unpermuted[0]).max() > 0.05 * np.abs(found[0]).max()
 
 
 @measures
 def test_images_may_be_uint8_or_float(measure) -> None:
     net = tiny()
-    expected = measure(net, 0, IMAGES)
-    assert_close(measure(net, 0, FLOATS.astype(np.float32)), expected, rtol=1e-4)
-    assert_close(measure(net, 0, tf.constant(IMAGES)), expected, rtol=1e-6)
+    expected = measure(net, task())
+    assert_close(measure(net, task(FLOATS.astype(np.float32))), expected, rtol=1e-4)
+    assert_close(measure(net, task(tf.constant(IMAGES))), expected, rtol=1e-6)
 
 
 @measures
 def test_parameters_choose_what_is_returned_and_its_order(measure) -> None:
     net = tiny()
-    everything = measure(net, 0, IMAGES, net.parameters(0))
+    everything = measure(net, task(), parameters=net.parameters(0))
     for tensor, parameter in zip(everything, net.parameters(0), strict=True):
         assert (tensor.dtype, tensor.shape) == (tf.float32, parameter.shape)
-    assert same_bits(measure(net, 0, IMAGES), everything[:4])
-    found = measure(net, 0, IMAGES, [net.heads[0][0], net.trunk[1]])
+    assert same_bits(measure(net, task()), everything[:4])
+    found = measure(net, task(), parameters=[net.heads[0][0], net.trunk[1]])
     assert same_bits(found, [everything[4], everything[1]])
 
 
@@ -236,13 +235,13 @@ def test_parameters_choose_what_is_returned_and_its_order(measure) -> None:
 def test_parameters_of_another_output_are_refused(measure) -> None:
     net = tiny()
     with pytest.raises(ValueError, match="head 0"):
-        measure(net, 0, IMAGES, net.parameters(1))
+        measure(net, task(), parameters=net.parameters(1))
 
 
 @measures
 def test_the_network_is_only_read(measure) -> None:
     net = tiny()
-    measure(net, 0, IMAGES)
+    measure(net, task())
     assert same_bits(net.variables, tiny().variables)
 
 
@@ -253,30 +252,30 @@ def test_an_order_is_as_good_as_images_in_that_order() -> None:
     # Labels go with their images, dropout's masks with the place.
     net = tiny(dropout=Dropout(0.5))
 
-    def measured(images: np.ndarray, labels: np.ndarray, **order: Any) -> Sequence[tf.Tensor]:
-        some = {"batch_size": 10, "used": "first", **order}
+    def measured(some: data.Task, **order: Any) -> Sequence[tf.Tensor]:
+        of_batches = {"batch_size": 10, "used": "first", **order}
         return [
-            *entropy_importance(net, 0, images, dropout_seed=(4, 2), **order),
-            *fisher_importance(net, 0, images, 5, None, labels, "labels", **some),
-            *exact_fisher(net, 0, images, **some),
-            *mas_importance(net, 0, images, **some),
-            *mas_importance(net, 0, images, per_image=False, **order),
+            *importance.entropy(net, some, dropout_seed=(4, 2), **order),
+            *fisher(net, some, source="labels", **of_batches),
+            *exact_fisher(net, some, **of_batches),
+            *importance.mas(net, some, **of_batches),
+            *importance.mas(net, some, per_image=False, **order),
         ]
 
-    found = measured(IMAGES, LABELS, order=ORDER)
-    assert same_bits(found, measured(IMAGES[ORDER], LABELS[ORDER]))
+    found = measured(task(), order=ORDER)
+    assert same_bits(found, measured(task(IMAGES[ORDER], LABELS[ORDER])))
 
 
-@pytest.mark.parametrize("measure", [fisher, exact_fisher, mas_importance])
+@pytest.mark.parametrize("measure", [fisher, exact_fisher, importance.mas])
 def test_measures_per_image_over_all_images_do_not_depend_on_the_order(measure) -> None:
     net = tiny()
-    assert same_bits(measure(net, 0, IMAGES, order=ORDER), measure(net, 0, IMAGES))
+    assert same_bits(measure(net, task(), order=ORDER), measure(net, task()))
 
 
 @pytest.mark.parametrize("order", [ORDER[1:], np.zeros(N, int), ORDER + 1])
 def test_an_order_that_is_no_permutation_is_refused(order: np.ndarray) -> None:
     with pytest.raises(ValueError, match="permutation"):
-        entropy_importance(tiny(), 0, IMAGES, order=order)
+        importance.entropy(tiny(), task(), order=order)
 
 
 @pytest.mark.parametrize(
@@ -286,10 +285,10 @@ def test_an_order_that_is_no_permutation_is_refused(order: np.ndarray) -> None:
         (entropy, {"used": "last"}),
         (fisher, {"used": "last"}),
         (fisher, {"source": "true"}),
-        (mas_importance, {"used": "last"}),
-        (mas_importance, {"output": "entropy"}),
+        (importance.mas, {"used": "last"}),
+        (importance.mas, {"output": "entropy"}),
     ],
 )
 def test_unknown_words_are_refused(measure, word: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=next(iter(word.values()))):
-        measure(tiny(), 0, IMAGES, **word)
+        measure(tiny(), task(), **word)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common import network
+from common import network, streams
 from common.network import MLP, Dropout
 from tests import oracles
 from tests.oracles import CLASSES, HIDDEN, PIXELS
@@ -27,7 +27,7 @@ def pixels(count: int = B) -> np.ndarray:
 def factors_of(dropout: Dropout | None, batch: int = B, seed: int = 7):
     if dropout is None:
         return (None, None)
-    words = dropout.draw(network.stateless_seed(seed), 1, batch, HIDDEN)[0]
+    words = dropout.draw(streams.stateless_seed(seed), 1, batch, HIDDEN)[0]
     return dropout.masks(words, batch, HIDDEN)
 
 
@@ -37,7 +37,7 @@ def row(factors, n: int):
 
 def kept(dropout: Dropout, steps: int, batch: int, hidden: tuple[int, int], seed: int = 0):
     """Returns which units are kept, [steps, batch, units], boolean."""
-    words = dropout.draw(network.stateless_seed(seed), steps, batch, hidden)
+    words = dropout.draw(streams.stateless_seed(seed), steps, batch, hidden)
     factors = [[f for f in dropout.masks(w, batch, hidden) if f is not None] for w in words]
     return np.array([np.concatenate([f.numpy() for f in step], axis=1) > 0 for step in factors])
 
@@ -80,29 +80,10 @@ def test_gradients_equal_gradient_tape(dropout: Dropout | None) -> None:
 
 
 def test_uint8_images_are_scaled_and_floats_are_not() -> None:
-    net = tiny()
     images = np.random.default_rng(0).integers(0, 256, (B, PIXELS)).astype(np.uint8)
     scaled = (images / np.float32(255)).astype(np.float32)
-    np.testing.assert_array_equal(net.logits(images, 0), net.logits(scaled, 0))
-
-
-def test_logits_use_the_wanted_head() -> None:
-    net = tiny()
-    net.heads[1][1].assign_add([0.0, 1.0, 0.0])
-    for head in (0, 1):
-        expected = network.forward(net.parameters(head), tf.constant(pixels()))[1]
-        np.testing.assert_array_equal(net.logits(pixels(), head), expected)
-    assert np.any(net.logits(pixels(), 0).numpy() != net.logits(pixels(), 1).numpy())
-
-
-def test_logits_drop_units_only_in_training_and_by_seed() -> None:
-    net = tiny(dropout=Dropout(0.5))
-    plain = tiny().logits(pixels(), 0).numpy()
-    np.testing.assert_array_equal(net.logits(pixels(), 0), plain)
-    drawn = net.logits(pixels(), 0, training=True, seed=5).numpy()
-    assert np.any(drawn != plain)
-    np.testing.assert_array_equal(net.logits(pixels(), 0, training=True, seed=5), drawn)
-    assert np.any(net.logits(pixels(), 0, training=True, seed=6).numpy() != drawn)
+    np.testing.assert_array_equal(network.to_pixels(tf.constant(images)), scaled)
+    np.testing.assert_array_equal(network.to_pixels(tf.constant(scaled)), scaled)
 
 
 def test_shared_is_the_trunk_and_the_head_where_there_is_one() -> None:
@@ -123,8 +104,10 @@ def test_permuted_parameters_are_as_good_as_permuted_images() -> None:
 
 def test_stacked_heads_give_all_outputs_side_by_side() -> None:
     net = tiny(heads=3)
-    found = network.forward([*net.trunk, *network.stacked(net.heads)], tf.constant(pixels()))[1]
-    expected = np.concatenate([net.logits(pixels(), head) for head in range(3)], axis=1)
+    images = tf.constant(pixels())
+    found = network.forward([*net.trunk, *network.stacked(net.heads)], images)[1]
+    each = [network.forward(net.parameters(head), images)[1] for head in range(3)]
+    expected = np.concatenate(each, axis=1)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -187,7 +170,7 @@ def test_unknown_initialiser_is_refused() -> None:
 
 def test_seeds_of_different_keys_differ() -> None:
     keys = [(), (1,), (0, 1), (1, 1), (0, 0, 1), (1, 0, 1), (1, 2), (2**31 - 1, 1), (1, 1, 1)]
-    assert len({tuple(network.stateless_seed(*key)) for key in keys}) == len(keys)
+    assert len({tuple(streams.stateless_seed(*key)) for key in keys}) == len(keys)
 
 
 # Dropout
@@ -239,6 +222,6 @@ def test_dropout_on_h2_alone_leaves_h1() -> None:
 
 @pytest.mark.parametrize(("rate", "units_a_word"), [(0.5, 32), (0.2, 2)])
 def test_dropout_draws_no_more_words_than_it_needs(rate: float, units_a_word: int) -> None:
-    assert Dropout(rate).words(31, HIDDEN) == -(-31 * 12 // units_a_word)
-    assert Dropout(rate, "h2").words(31, HIDDEN) == -(-31 * 5 // units_a_word)
-    assert Dropout(0).words(31, HIDDEN) == 0
+    assert Dropout(rate).words_per_batch(31, HIDDEN) == -(-31 * 12 // units_a_word)
+    assert Dropout(rate, "h2").words_per_batch(31, HIDDEN) == -(-31 * 5 // units_a_word)
+    assert Dropout(0).words_per_batch(31, HIDDEN) == 0

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import anpyc_wi_np
-from common import data, network, training
+from common import data, evaluation, loop, losses, network, released, schedule, streams, training
 from common.consolidation import Consolidation
 from common.importance import PathIntegral
-from common.network import EVALUATION, MLP, Dropout, stateless_seed
-from harness import progress as progresses
+from common.network import MLP, Dropout
+from common.streams import EVALUATION, stateless_seed
 from harness import run_files
+from harness.progress import Progress
 from tests import oracles
 from tests.oracles import BATCH, CLASSES, HIDDEN, PIXELS, SEED, TRAIN, assert_close, same_bits
 
@@ -40,7 +41,7 @@ class Settings:
 SETTINGS = Settings()
 
 
-class Recorder(progresses.Progress):
+class Recorder(Progress):
     """Keeps the mean loss of every epoch."""
 
     def __init__(self) -> None:
@@ -62,6 +63,7 @@ def train(
     *phases: int,
     settings: Settings = SETTINGS,
     auxiliary=None,
+    loss=losses.cross_entropy,
     **arguments,
 ) -> Recorder:
     """Trains on one task after another, for so many steps in each phase.
@@ -69,7 +71,7 @@ def train(
     By default for 13 in one phase: two epochs and a part, and two passes.
     """
     progress = Recorder()
-    trainer = training.Trainer(net, settings, progress, SEED, auxiliary=auxiliary)
+    trainer = training.Trainer(net, settings, progress, SEED, loss, auxiliary)
     for task in progress.tasks(tasks):
         for steps in progress.phases(phases or [13], ["", "again"]):
             trainer.train(task, steps, **arguments)
@@ -139,14 +141,14 @@ def test_consolidated_masked_training_equals_the_slow_loop(update: str, heads: i
     by_hand = slow(
         net,
         head,
-        pull=oracles.float64(penalty.pull()),
+        curvature=oracles.float64(penalty.curvature()),
         anchor=oracles.float64(penalty.anchor),
         masks=oracles.float64(masks),
         path=[np.zeros(p.shape) for p in net.shared],
         update=update,
     )
     by_hand.train(TASKS[1], 13, SETTINGS)
-    train(net, TASKS[1:2], consolidation=penalty, masks=masks, path=path)
+    train(net, TASKS[1:2], consolidation=penalty, masks=masks, follow=path)
     assert_close(net.parameters(head), by_hand.theta, rtol=2e-4)
     assert_close(path.path, by_hand.path, rtol=2e-4)
     for variable, old, mask in zip(net.trunk, before, masks, strict=True):
@@ -173,13 +175,11 @@ def test_long_epochs_are_cut_into_calls_without_a_seam(monkeypatch) -> None:
 @pytest.mark.parametrize("label_step", [CLASSES, 0], ids=["own outputs", "shared outputs"])
 def test_mixture_gives_every_image_its_own_permutation_and_label(label_step: int) -> None:
     count = 3
-    mixture = data.Mixture(
-        TASKS[0].dataset, np.stack([task.permutation for task in TASKS]), label_step
-    )
+    mixture = data.mixed(TASKS, own_outputs=label_step > 0)
     net = tiny(1, classes=CLASSES + label_step * (count - 1))
     settings = Settings(lr_decay_epochs=0.2)  # 0.2 · 69 / 5 = 2.76 steps
     by_hand = slow(net)
-    order = training.batches(SEED, 0, count * TRAIN, BATCH, 0, 16, complete=True)
+    order = schedule.batches(SEED, 0, count * TRAIN, BATCH, 0, 16, complete=True)
     assert len(set((order // TRAIN).ravel())) == count
     labels = TASKS[0].train.labels.numpy()
     for step, chosen in enumerate(order):
@@ -212,11 +212,52 @@ def test_auxiliary_loss_is_added_with_its_gradient_at_h2() -> None:
 
     by_hand = slow(net, 1)
     by_hand.train(TASKS[1], 10, SETTINGS, delta_h2=delta_h2)
-    extras = (tf.constant(targets, tf.float32), tf.constant(weights, tf.float32))
-    progress = train(net, TASKS[1:2], 10, auxiliary=to_targets, extras=extras)
+    inputs = (tf.constant(targets, tf.float32), tf.constant(weights, tf.float32))
+    progress = train(net, TASKS[1:2], 10, auxiliary=to_targets, auxiliary_inputs=inputs)
     assert_close(net.parameters(1), by_hand.theta, rtol=2e-4)
     losses = np.mean(np.reshape(by_hand.losses + added, (2, 5)), axis=1)
     np.testing.assert_allclose(progress.losses, losses, rtol=1e-4)
+
+
+def plain_cross_entropy(logits, labels):
+    return losses.cross_entropy(logits, labels)[0]
+
+
+def plain_to_targets(*arguments):
+    return to_targets(*arguments)[0]
+
+
+def test_losses_without_a_derivative_are_differentiated() -> None:
+    rng = np.random.default_rng(13)
+    inputs = [tf.constant(rng.random(shape), tf.float32) for shape in ((TRAIN, HIDDEN[1]), (13,))]
+    by_hand, by_tape = tiny(dropout=Dropout(0.5)), tiny(dropout=Dropout(0.5))
+    train(by_hand, TASKS[:1], auxiliary=to_targets, auxiliary_inputs=inputs)
+    how = {"auxiliary": plain_to_targets, "auxiliary_inputs": inputs}
+    train(by_tape, TASKS[:1], loss=plain_cross_entropy, **how)
+    assert_close(by_tape.parameters(0), oracles.float64(by_hand.parameters(0)), rtol=1e-4)
+
+
+def test_batches_of_ones_own_take_the_place_of_the_streams() -> None:
+    def every_fourth(first: int, count: int) -> np.ndarray:
+        return (np.arange(first * BATCH, (first + count) * BATCH) * 4 % TRAIN).reshape(count, -1)
+
+    net = tiny()
+    by_hand = slow(net)
+    train(net, TASKS[:1], batches=every_fourth)
+    pixels, labels = oracles.pixels_of(TASKS[0]), TASKS[0].train.labels.numpy()
+    for step, rows in enumerate(every_fourth(0, 13)):
+        rate = oracles.rate_of(step, SETTINGS, TRAIN)
+        by_hand.step([(pixels[row], labels[row]) for row in rows], rate)
+    assert_close(net.parameters(0), by_hand.theta, rtol=2e-4)
+
+
+def test_mixture_trains_all_heads_as_one_wide_head() -> None:
+    net, wide = tiny(3), tiny(1, classes=3 * CLASSES)
+    network.assign(wide.heads[0], network.stacked(net.heads))
+    for each in (net, wide):
+        mixture = data.mixed(TASKS, own_outputs=True)
+        train(each, [mixture], 16, loss=losses.own_head_cross_entropy(3))
+    assert same_bits([*net.trunk, *network.stacked(net.heads)], wide.parameters(0))
 
 
 # What must not make a difference
@@ -232,8 +273,8 @@ def test_masks_of_ones_are_no_masks_bit_for_bit() -> None:
 def test_nothing_is_traced_again_for_tasks_heads_strengths_masks_or_steps() -> None:
     dropout = Dropout(0.5)
     programs = [
-        training._compiled_steps(dropout, "proximal", training.cross_entropy, None),
-        training._compiled_correct(Dropout()),
+        loop.compiled_steps(dropout, "proximal", losses.cross_entropy, None, None),
+        evaluation._compiled_correct(Dropout()),
     ]
 
     def counts() -> list[int]:
@@ -258,13 +299,13 @@ def test_number_of_steps_or_tasks_is_no_constant_of_a_program() -> None:
     # For a tf.range up to a number that only the call knows XLA would compile for each number.
     net = tiny(dropout=Dropout(0.5, "h2"))
     train(net, TASKS[:1])
-    evaluator(net).train_head(TASKS[0], training.features(net.trunk, TASKS[0]), 5)
+    evaluator(net).train_head(TASKS[0], evaluation.features(net.trunk, TASKS[0]), 5)
     evaluator(net).evaluate(TASKS)
-    loss = training.cross_entropy
+    loss = losses.cross_entropy
     for program in (
-        training._compiled_steps(net.dropout, "proximal", loss, None),
-        training._compiled_head_steps(net.dropout, loss),
-        training._compiled_correct(Dropout()),
+        loop.compiled_steps(net.dropout, "proximal", loss, None, None),
+        loop.compiled_head_steps(net.dropout, loss),
+        evaluation._compiled_correct(Dropout()),
     ):
         (concrete, *_) = program._list_all_concrete_functions()
         graph = concrete.graph.as_graph_def()
@@ -292,9 +333,9 @@ def test_batches_are_one_stream_of_whole_passes(
     examples: int, batch: int, task: int, first: int, count: int, complete: bool
 ) -> None:
     batch = min(batch, examples)
-    stream = training.batches(0, task, examples, batch, 0, 30, complete)
+    stream = schedule.batches(0, task, examples, batch, 0, 30, complete)
     assert stream.shape == (30, batch)
-    part = training.batches(0, task, examples, batch, first, count, complete)
+    part = schedule.batches(0, task, examples, batch, first, count, complete)
     np.testing.assert_array_equal(part, stream[first : first + count])
     length = examples // batch * batch if complete else examples
     flat = stream.ravel()
@@ -311,19 +352,19 @@ def test_stream_order_is_the_pass_of_the_last_image_used(
     examples: int, batch: int, steps: int
 ) -> None:
     batch = min(batch, examples)
-    order = training.stream_order(SEED, 2, examples, batch, steps)
-    passes = training.batches(SEED, 2, examples, 1, 0, (steps * batch // examples + 1) * examples)
+    order = schedule.stream_order(SEED, 2, examples, batch, steps)
+    passes = schedule.batches(SEED, 2, examples, 1, 0, (steps * batch // examples + 1) * examples)
     passes = passes.reshape(-1, examples)
     np.testing.assert_array_equal(order, passes[(steps * batch - 1) // examples])
-    last = training.batches(SEED, 2, examples, batch, steps - 1, 1)[0, -1]
+    last = schedule.batches(SEED, 2, examples, batch, steps - 1, 1)[0, -1]
     assert order[(steps * batch - 1) % examples] == last
-    np.testing.assert_array_equal(training.stream_order(SEED, 2, examples, batch, 0), passes[0])
+    np.testing.assert_array_equal(schedule.stream_order(SEED, 2, examples, batch, 0), passes[0])
     assert order.dtype == np.int32
 
 
 def test_batches_differ_between_seeds_tasks_and_passes() -> None:
     streams = [
-        training.batches(seed, task, 100, 100, number, 1).tobytes()
+        schedule.batches(seed, task, 100, 100, number, 1).tobytes()
         for seed in (0, 1)
         for task in (0, 1)
         for number in (0, 1)
@@ -333,7 +374,7 @@ def test_batches_differ_between_seeds_tasks_and_passes() -> None:
 
 def test_what_complete_batches_leave_out_differs_from_pass_to_pass() -> None:
     missing = [
-        frozenset(range(23)) - frozenset(training.batches(0, 0, 23, 5, 4 * k, 4, True).ravel())
+        frozenset(range(23)) - frozenset(schedule.batches(0, 0, 23, 5, 4 * k, 4, True).ravel())
         for k in range(20)
     ]
     assert {len(rest) for rest in missing} == {3}
@@ -341,8 +382,8 @@ def test_what_complete_batches_leave_out_differs_from_pass_to_pass() -> None:
 
 
 def test_epoch_is_one_step_longer_than_the_whole_batches() -> None:
-    assert [training.epoch_steps(55000, batch) for batch in (256, 64, 128)] == [215, 860, 430]
-    assert training.epoch_steps(10, 5) == 3
+    assert [schedule.epoch_steps(55000, batch) for batch in (256, 64, 128)] == [215, 860, 430]
+    assert schedule.epoch_steps(10, 5) == 3
 
 
 @pytest.mark.parametrize(
@@ -362,7 +403,7 @@ def test_budget(
     settings = anpyc_wi_np.Settings(epochs=epochs, steps=steps, batch_size=batch)
     tasks = [*oracles.tiny_tasks(1, examples), *oracles.tiny_tasks(1, 2 * batch)]
     of_other = 3 * epochs if steps is None else steps
-    assert training.budget(settings, tasks) == [expected, of_other]
+    assert schedule.budget(settings, tasks) == [expected, of_other]
 
 
 @pytest.mark.parametrize(
@@ -376,7 +417,7 @@ def test_budget(
 def test_learning_rate_falls_with_every_whole_period(
     first: int, period: float, expected: list[float]
 ) -> None:
-    found = training.learning_rates(first, len(expected), 0.4, 0.7, period)
+    found = schedule.learning_rates(first, len(expected), 0.4, 0.7, period)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -384,8 +425,8 @@ def test_learning_rate_falls_with_every_whole_period(
 @pytest.mark.parametrize(
     ("loss", "likelihood"),
     [
-        (training.cross_entropy, oracles.log_likelihood),
-        (training.softmax_twice, lambda z, y: oracles.log_likelihood(oracles.softmax(z), y)),
+        (losses.cross_entropy, oracles.log_likelihood),
+        (released.softmax_twice, lambda z, y: oracles.log_likelihood(oracles.softmax(z), y)),
     ],
 )
 def test_losses_equal_the_oracle_even_where_p_underflows(loss, likelihood) -> None:
@@ -405,13 +446,13 @@ def test_features_are_h2_of_the_permuted_training_images() -> None:
     net = tiny(dropout=Dropout(0.5, "h2"))
     theta = oracles.float64(net.parameters(0))
     expected = [oracles.layers(theta, x)[1] for x in oracles.pixels_of(task)]
-    np.testing.assert_allclose(training.features(net.trunk, task), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(evaluation.features(net.trunk, task), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_training_the_head_alone_is_refused_where_dropout_changes_h1() -> None:
     net = tiny(dropout=Dropout(0.5))
     with pytest.raises(ValueError, match="dropout on h1"):
-        evaluator(net).train_head(TASKS[0], training.features(net.trunk, TASKS[0]), 5)
+        evaluator(net).train_head(TASKS[0], evaluation.features(net.trunk, TASKS[0]), 5)
 
 
 # Evaluation
@@ -436,16 +477,16 @@ def compute_together(monkeypatch):
     """Returns the function that sets how many images and tasks are evaluated together."""
 
     def change(images: int, tasks: int) -> None:
-        monkeypatch.setattr(training, "_IMAGES", images)
-        monkeypatch.setattr(training, "_TASKS", tasks)
-        training._compiled_correct.cache_clear()
+        monkeypatch.setattr(evaluation, "_IMAGES", images)
+        monkeypatch.setattr(evaluation, "_TASKS", tasks)
+        evaluation._compiled_correct.cache_clear()
 
     yield change
-    training._compiled_correct.cache_clear()
+    evaluation._compiled_correct.cache_clear()
 
 
 def evaluator(net: MLP, noisy: bool = False) -> training.Trainer:
-    return training.Trainer(net, SETTINGS, progresses.Progress(), SEED, noisy=noisy)
+    return training.Trainer(net, SETTINGS, Progress(), SEED, dropout_in_evaluation=noisy)
 
 
 def test_evaluation_equals_the_slow_loop(learned: MLP) -> None:
@@ -467,13 +508,13 @@ def test_each_task_is_evaluated_on_its_own_images_those_that_share_them_together
         dataclasses.replace(other, number=1),
         dataclasses.replace(TASKS[2], dataset=larger),
     ]
-    accuracies, together = training.accuracies, []
+    accuracies, together = evaluation.accuracies, []
 
     def note(net, heads, *arguments, **more) -> list[float]:
         together.append(len(heads))
         return accuracies(net, heads, *arguments, **more)
 
-    monkeypatch.setattr(training, "accuracies", note)
+    monkeypatch.setattr(evaluation, "accuracies", note)
     found = evaluator(learned, noisy).evaluate(tasks)
     assert together == [2, 1] * 2
     monkeypatch.undo()
@@ -505,7 +546,7 @@ def test_accuracies_are_exact_whatever_is_computed_together(
     split = TASKS[0].test
     for images in (1, 19, 60):
         part = data.Split(split.images[:images], split.labels[:images])
-        found = training.accuracies(learned, heads, part, permutations, firsts)
+        found = evaluation.accuracies(learned, heads, part, permutations, firsts)
         assert found == [
             oracles.accuracy(oracles.float64([*learned.trunk, *head]), part, permutation, first)
             for head, permutation, first in zip(heads, permutations, firsts, strict=True)
@@ -531,7 +572,7 @@ def test_evaluation_under_noise_drops_each_image_by_its_place_in_the_split(
 
 
 def test_readings_under_noise_draw_afresh_at_every_place(monkeypatch) -> None:
-    net, progress, seeds = tiny(dropout=Dropout(0.5)), progresses.Progress(), []
+    net, progress, seeds = tiny(dropout=Dropout(0.5)), Progress(), []
 
     def noting(*key: int) -> np.ndarray:
         seed = stateless_seed(*key)
@@ -539,8 +580,10 @@ def test_readings_under_noise_draw_afresh_at_every_place(monkeypatch) -> None:
             seeds.append(tuple(seed))
         return seed
 
-    monkeypatch.setattr(network, "stateless_seed", noting)
-    trainer = training.Trainer(net, Settings(evaluate_every=1), progress, SEED, noisy=True)
+    monkeypatch.setattr(streams, "stateless_seed", noting)
+    trainer = training.Trainer(
+        net, Settings(evaluate_every=1), progress, SEED, dropout_in_evaluation=True
+    )
     for task in progress.tasks(TASKS):
         for steps in progress.phases([5, 5], ["", "pruned"]):
             trainer.read()  # as directly after a pruning
@@ -573,7 +616,7 @@ def pruned_run(folder: Path) -> tuple[dict[str, np.ndarray], dict, list[dict]]:
     files = run_files.RunFiles(folder, "seed0", {"script": "anpyc_wi_np"})
     with files.locked() as held_here:
         assert held_here
-        progress = progresses.Progress(files)
+        progress = Progress(files)
         matrix = anpyc_wi_np.run(PRUNED, TASKS, 0.5, 0, progress)
         arrays = {name: variable.numpy() for name, variable in progress._variables()}
         arrays |= {"R": matrix, "validation": np.array(progress.validation_accuracy[-1])}
