@@ -105,7 +105,7 @@ def keep(
     if acc is not None and command.script == "cal_importance_distribution":
         percents = range(0, settings.prune_percent + 1, settings.prune_step)
         made["path"] = [{"percent": percent, **STEP} for percent in percents]
-        made["importance"] = {"before": MEASURES, "after": MEASURES}
+        made.setdefault("importance", {"before": MEASURES, "after": MEASURES})
     files.finish(made)
     return files.path
 
