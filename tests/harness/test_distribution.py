@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cal_importance_distribution as script
-from common import metrics, training
+from common import consolidation, metrics, training
 from common.network import MLP
-from harness import distribution, style
-from tests import oracles, runs
+from harness import distribution, options, progress, style
+from tests import made_up, oracles, runs
 from tests.oracles import SEED, assert_close, same_bits
 from tests.runs import EPOCH
 
@@ -95,6 +95,17 @@ def test_histograms_put_values_into_the_right_bins() -> None:
     assert described["a"]["zeros"] == 2 / 7
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"), [(0.0, "0 everywhere"), (np.nan, "not finite"), (np.inf, "not finite")]
+)
+def test_network_that_died_diverged(value: float, reason: str) -> None:
+    kept = progress.Progress()
+    kept.details["importance"] = {}
+    values = {"a": np.arange(3.0), "b": np.full(3, value)}
+    with pytest.raises(consolidation.Diverged, match=reason):
+        distribution.keep(kept, "before", values)
+
+
 # Densities
 
 
@@ -125,7 +136,7 @@ PUBLISHED = {
 }
 
 
-def made_up(seed: int) -> dict[str, Any]:
+def result_of(seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     importances = {}
     for stage in distribution.STAGES:
@@ -139,7 +150,7 @@ def made_up(seed: int) -> dict[str, Any]:
     return {"seed": seed, **before, "importance": importances, "path": path}
 
 
-MADE_UP = [made_up(seed) for seed in range(3)]
+MADE_UP = [result_of(seed) for seed in range(3)]
 
 
 def seeds_of(kind: str, stage: str, name: str) -> list[float]:
@@ -329,44 +340,33 @@ def test_defect_changes_its_measures_and_no_other(defect: str, plain: Watched) -
             np.testing.assert_array_equal(values, plain.stored(f"before_{name}"))
 
 
-# From the command line
-
-
-@pytest.fixture
-def command(call_script: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
-    """Returns the function that runs the script within this process, with results in tmp_path."""
-    return functools.partial(call_script, "cal_importance_distribution", "--results-dir", tmp_path)
-
-
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_plot_only_draws_the_stored_results_again_and_computes_nothing(
-    command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call_script: Callable[..., Any],
+    tiny_arguments: dict[str, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first = command("--seeds", 0, 1, "--no-figures")
-    assert first.status == 0, first.err
+    flags = [*tiny_arguments[script.__name__], "--data-dir", str(options.ROOT / "data")]
+    made_up.keep_all(tmp_path, shlex.join([script.__name__, *flags]), (0.9, 0.8), flags="")
     stored = files(tmp_path)
-    assert sum(name.endswith(".json") for name in stored) == 2
 
     def no_training(*arguments: Any, **more: Any) -> None:
         raise AssertionError("it trains")
 
     monkeypatch.setattr(training.Trainer, "train", no_training)
     monkeypatch.setattr(style, "DPI", 60)
-    again = command("--seeds", 0, 1, "--plot-only", "--fresh")  # which deletes nothing then
-    assert again.status == 0, again.err
+    flags += ["--results-dir", str(tmp_path), "--plot-only"]
+    ended = call_script(script.__name__, *flags, "--seeds", 0, 1, "--fresh")  # deletes nothing then
+    assert ended.status == 0, ended.err
     figures = {name for name in files(tmp_path) if name.endswith(".png")}
     assert len(figures) == 2 + 3 * 2 + 2 + 1
     for text in ("kurtosis EWC", "skewness ANPyC", "zeros MAS", "352 ± 222.9"):
-        assert text in again.out
+        assert text in ended.out
 
-    command("--seeds", 0, 1, 2, "--plot-only").assert_refused("seed2", "missing", "--plot-only")
+    ended = call_script(script.__name__, *flags, "--seeds", 0, 1, 2)
+    ended.assert_refused("seed2", "missing", "--plot-only")
     assert {name: data for name, data in files(tmp_path).items() if name not in figures} == stored
-
-
-def test_network_that_died_ends_without_a_traceback(command: Callable[..., Any]) -> None:
-    ended = command("--learning-rate", 30)  # no unit is left on; nothing is important
-    assert ended.status == 3
-    assert "an importance is 0 everywhere" in ended.out
