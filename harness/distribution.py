@@ -67,8 +67,8 @@ def summed(
     return {
         name: {
             "edges": metrics.DECADE_EDGES,
-            "counts": np.sum([each[name]["decades"] for each in histograms], axis=0),
-            "zeros": float(np.mean([each[name]["zeros"] for each in histograms])),
+            "counts": np.sum([seed[name]["decades"] for seed in histograms], axis=0),
+            "zeros": float(np.mean([seed[name]["zeros"] for seed in histograms])),
         }
         for name in histograms[0]
     }

@@ -478,7 +478,7 @@ def _range_label(quantity: str, histograms: Mapping[str, Histogram]) -> str:
     """Returns the label of an axis of importance, with what lies beyond its bins."""
     parts = [quantity]
     for place, beyond, which in ((0, "below", "first"), (-1, "above", "last")):
-        filled = [each for each in histograms.values() if _counts(each)[place]]
+        filled = [histogram for histogram in histograms.values() if _counts(histogram)[place]]
         if filled:
             parts.append(f"{beyond} {_edges(filled[0])[place]:.0e} counts in the {which} bin")
     return "; ".join(parts)

@@ -354,8 +354,8 @@ def digest(draw_name: str, arguments: Any) -> str:
 
 def stored(path: Path) -> str | None:
     """Returns the digest that `save` stored; None where there is none, or no whole PNG file."""
-    found = _STORED.fullmatch(path.read_bytes())
-    return found[1].decode() if found else None
+    picture = _STORED.fullmatch(path.read_bytes())
+    return picture[1].decode() if picture else None
 
 
 def _plain(data: Any) -> Any:

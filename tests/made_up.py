@@ -195,7 +195,7 @@ def stand_in(file: str) -> None:
     while order in ("wait", "ignore") and time.monotonic() < until:
         time.sleep(1)
     if order == "meet":
-        while sum(one[0] == "begin" for one in log(folder)) < orders["number"]:
+        while sum(event == "begin" for event, *_ in log(folder)) < orders["number"]:
             assert time.monotonic() < until
             time.sleep(0.02)
     for strength in strengths:
