@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy.typing as npt
 AUTHORS = Path(__file__).resolve().parents[1] / "results" / "authors.json"
 AUTHORS_RUNS = 10
 STAGES = ("before", "after")
+LABELS = ("before pruning", "after pruning")
 UNIT_EDGES = np.linspace(0, 1, 1001)
 
 Array = npt.NDArray[Any]
@@ -66,8 +67,8 @@ def summed(
     return {
         name: {
             "edges": metrics.DECADE_EDGES,
-            "counts": np.sum([each[name]["decades"] for each in histograms], axis=0),
-            "zeros": float(np.mean([each[name]["zeros"] for each in histograms])),
+            "counts": np.sum([seed[name]["decades"] for seed in histograms], axis=0),
+            "zeros": float(np.mean([seed[name]["zeros"] for seed in histograms])),
         }
         for name in histograms[0]
     }
@@ -121,9 +122,9 @@ def authors() -> Published:
     return {
         kind: {
             name: [(mean, std * (AUTHORS_RUNS / (AUTHORS_RUNS - 1)) ** 0.5) for mean, std in pairs]
-            for name, pairs in of_kind.items()
+            for name, pairs in measures.items()
         }
-        for kind, of_kind in stored.items()
+        for kind, measures in stored.items()
     }
 
 
@@ -146,7 +147,7 @@ def table(
     last = [100 * result["path"][-1]["accuracy"] for result in results]
     cells = [_plus_minus(*metrics.mean_std(values)[:2]) for values in (first, last)]
     rows.append(["accuracy, %", *cells, "-", "-"])
-    header = ["", "before pruning", "after pruning", "authors, before", "authors, after"]
+    header = ["", *LABELS, "authors, before", "authors, after"]
     return header, rows
 
 
@@ -194,66 +195,60 @@ def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list
         results: as for `statistics`; "path" holds percent and accuracies along the pruning path.
         published: as for `table`.
     """
-    names = list(results[0]["importance"]["before"])
-
-    def counts(stage: str, name: str, kind: str) -> Array:
-        each = [result["importance"][stage][name][kind] for result in results]
-        return np.asarray(np.sum(each, axis=0))
-
-    def density(stage: str, name: str) -> tuple[Array, Array]:
-        grid = np.linspace(-0.05, 1.05, 1101)
-        return grid, gaussian_density(counts(stage, name, "unit"), UNIT_EDGES, grid)
-
-    sizes = {stage: summed([result["importance"][stage] for result in results]) for stage in STAGES}
-    of = f"{len(results)} seeds" if len(results) > 1 else f"seed {results[0]['seed']}"
-    title = f"Importance of the trunk's weights after task 0, {of}"
-    before = f"{title}, before pruning"
-    stages = {f"{stage} pruning": stage for stage in STAGES}
-    found = [
-        style.Drawing(
-            "density",
-            figures.density,
-            before,
-            {"values": {name: density("before", name) for name in names}},
-        ),
-        style.Drawing("histogram", figures.log_histogram, before, {"histograms": sizes["before"]}),
+    before = [result["importance"]["before"] for result in results]
+    after = [result["importance"]["after"] for result in results]
+    names = list(before[0])
+    seeds = f"{len(results)} seeds" if len(results) > 1 else f"seed {results[0]['seed']}"
+    title = f"Importance of the trunk's weights after task 0, {seeds}"
+    kinds: list[tuple[str, Callable[..., Any], str, list[dict[str, Any]]]] = [
+        ("density", figures.density, "values", [_densities(before), _densities(after)]),
+        ("histogram", figures.log_histogram, "histograms", [summed(before), summed(after)]),
+    ]
+    drawn = [
+        style.Drawing(kind, draw, f"{title}, before pruning", {argument: stages[0]})
+        for kind, draw, argument, stages in kinds
     ]
     for name in names:
-        densities = {label: density(stage, name) for label, stage in stages.items()}
-        histograms = {label: sizes[stage][name] for label, stage in stages.items()}
-        of_measure = f"{name}: {title}"
-        found += [
-            style.Drawing(f"density_{name}", figures.density, of_measure, {"values": densities}),
-            style.Drawing(
-                f"histogram_{name}", figures.log_histogram, of_measure, {"histograms": histograms}
-            ),
-        ]
+        for kind, draw, argument, stages in kinds:
+            data = {label: stage[name] for label, stage in zip(LABELS, stages, strict=True)}
+            drawn.append(
+                style.Drawing(f"{kind}_{name}", draw, f"{name}: {title}", {argument: data})
+            )
     for kind, theirs in published.items():
-        ours = statistics(results, kind)
-        means, stds = (
-            {name: {label: ours[name][k][part] for k, label in enumerate(stages)} for name in names}
-            for part in (0, 1)
-        )
+        ours = {
+            name: dict(zip(LABELS, stages, strict=True))
+            for name, stages in statistics(results, kind).items()
+        }
         arguments = {
-            "groups": means,
-            "errors": stds,
+            "groups": {
+                name: {label: mean for label, (mean, _) in stages.items()}
+                for name, stages in ours.items()
+            },
+            "errors": {
+                name: {label: std for label, (_, std) in stages.items()}
+                for name, stages in ours.items()
+            },
             "ylabel": kind.capitalize(),
-            "reference": {name: dict(zip(stages, theirs[name], strict=True)) for name in names},
+            "reference": {name: dict(zip(LABELS, theirs[name], strict=True)) for name in names},
             "log_y": True,
         }
-        found.append(
-            style.Drawing(
-                kind, figures.bars, f"{kind.capitalize()} of the importance, {of}", arguments
-            )
-        )
+        title = f"{kind.capitalize()} of the importance, {seeds}"
+        drawn.append(style.Drawing(kind, figures.bars, title, arguments))
     percents = [step["percent"] for step in results[0]["path"]]
     curves = {
-        label: [[one[key][0][0], *(step[key] for step in one["path"])] for one in results]
+        label: [[result[key][0][0], *(step[key] for step in result["path"])] for result in results]
         for label, key in (("test", "accuracy"), ("validation", "validation_accuracy"))
     }
     arguments = {"percents": percents, "curves": curves}
-    found.append(style.Drawing("path", figures.pruning_path, f"Pruning path, {of}", arguments))
-    return found
+    drawn.append(style.Drawing("path", figures.pruning_path, f"Pruning path, {seeds}", arguments))
+    return drawn
+
+
+def _densities(seeds: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Array, Array]]:
+    """Returns grid and density of each measure's normalised values, all seeds together."""
+    grid = np.linspace(-0.05, 1.05, 1101)
+    counts = {name: np.sum([seed[name]["unit"] for seed in seeds], axis=0) for name in seeds[0]}
+    return {name: (grid, gaussian_density(counts[name], UNIT_EDGES, grid)) for name in counts}
 
 
 def report(

@@ -26,7 +26,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 # Lines of upright text that fit below an axis.
 AXIS_LINES = 45
-# Which part of the pruning path's width the point before pruning stands before the others.
+# The point before pruning stands before the others by this part of the pruning path's width.
 BEFORE = 12
 
 
@@ -48,8 +48,7 @@ def accuracy_over_sequence(matrices: Sequence[AccuracyMatrix], title: str) -> Fi
     tasks = _task_count(matrices)
     few = tasks <= style.FEW_TASKS
     colours = style.sequence_colours(tasks)
-    figure = style.figure(title, 8.5, 5.0)
-    axes = style.axes(figure, "After training on task", "Test accuracy of the task (%)")
+    figure, axes = style.plot(title, "After training on task", "Test accuracy of the task (%)")
     label_every = math.ceil(tasks / style.FEW_TASKS)
     for j in range(tasks):
         curve = style.percent(
@@ -69,10 +68,7 @@ def accuracy_over_sequence(matrices: Sequence[AccuracyMatrix], title: str) -> Fi
                 path_effects=[withStroke(linewidth=2, foreground="white")],
             )
     style.task_axis(axes, tasks)
-    if few:
-        style.legend(figure, axes)
-    else:
-        style.task_colour_bar(figure, axes, colours)
+    style.task_legend(figure, axes, colours)
     return figure
 
 
@@ -95,25 +91,21 @@ def accuracy_trace(traces: Sequence[Trace], title: str) -> Figure:
     few = len(numbers) <= style.FEW_TASKS
     colours = style.sequence_colours(len(numbers))
 
-    figure = style.figure(title, 11.0, 5.0)
-    axes = style.axes(figure, "Training step", "Test accuracy of the task (%)")
+    figure, axes = style.plot(title, "Training step", "Test accuracy of the task (%)", width=11.0)
     for j, colour in zip(numbers, colours, strict=True):
         curve = style.trace_of_task(traces, j)
         # The first and the last reading may lie on the frame, which would cut their markers.
-        look = {**style.task_style(j, colour, few), "clip_on": False}
+        of_line = {**style.task_style(j, colour, few), "clip_on": False}
         if few:
-            look["markevery"] = math.ceil(len(steps) / style.MARKERS_PER_LINE)
-        style.line(axes, steps[tasks >= j], curve, **look)
+            of_line["markevery"] = style.marked_points(len(steps))
+        style.line(axes, steps[tasks >= j], curve, **of_line)
     style.task_spans(axes, numbers, [0, *ends])
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     style.pruning_marks(axes, prunings)
-    if few:
-        style.legend(figure, axes)
-    else:
-        style.task_colour_bar(figure, axes, colours)
-        if prunings.size:
-            figure.legend(loc="outside lower center", fontsize=style.FONT_SIZE, frameon=False)
+    style.task_legend(figure, axes, colours)
+    if prunings.size and not few:
+        figure.legend(loc="outside lower center", fontsize=style.FONT_SIZE, frameon=False)
     return figure
 
 
@@ -135,22 +127,20 @@ def average_accuracy(
     style.require(curves)
     levels = levels or {}
     styles = style.series_styles((*curves, *levels), order)
-    figure = style.figure(title, 8.5, 5.0)
-    axes = style.axes(
-        figure, "After training on task", "Test accuracy, mean of the tasks so far (%)"
-    )
+    ylabel = "Test accuracy, mean of the tasks so far (%)"
+    figure, axes = style.plot(title, "After training on task", ylabel)
     longest = 0
     for label, seeds in curves.items():
         percent = style.percent(seeds)
         tasks = percent.shape[1]
         longest = max(longest, tasks)
-        every = math.ceil(tasks / style.MARKERS_PER_LINE)
-        style.line(axes, np.arange(tasks), percent, label=label, markevery=every, **styles[label])
+        marked = style.marked_points(tasks)
+        style.line(axes, np.arange(tasks), percent, label=label, markevery=marked, **styles[label])
     for label, finals in levels.items():
         values = style.percent(finals)
         colour, mean, std = styles[label]["color"], values.mean(), style.spread(values)
-        of = f"{label}, all tasks at once"
-        axes.axhline(mean, label=of, color=colour, linestyle="--", linewidth=1.5)
+        name = f"{label}, all tasks at once"
+        axes.axhline(mean, label=name, color=colour, linestyle="--", linewidth=1.5)
         if values.size > 1:
             axes.axhspan(mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
     style.task_axis(axes, longest)
@@ -175,8 +165,7 @@ def accuracy_matrix(matrices: Sequence[AccuracyMatrix], title: str) -> Figure:
     low = min(10 * math.floor(np.nanmin(mean) / 10), 90)
     high = max(10 * math.ceil(np.nanmax(mean) / 10), low + 10)
 
-    figure = style.figure(title, 7.5, 6.2)
-    axes = style.axes(figure, "Tested on task", "After training on task")
+    figure, axes = style.plot(title, "Tested on task", "After training on task", 7.5, 6.2)
     axes.grid(False)
     image = axes.imshow(mean, cmap="viridis", vmin=low, vmax=high)
     style.colour_bar(figure, axes, image, "Test accuracy (%)")
@@ -210,10 +199,8 @@ def sparsity(records: Sequence[Mapping[str, float]], title: str) -> Figure:
     rounds = np.arange(len(records))
     borders = np.flatnonzero(np.diff(tasks)) + 1
     starts = np.array([0, *borders])
-    figure = style.figure(title, 9.5, 5.0)
-    axes = style.axes(
-        figure, "Pruning round, by its target (% of the candidates)", "Entries pruned (%)"
-    )
+    xlabel = "Pruning round, by its target (% of the candidates)"
+    figure, axes = style.plot(title, xlabel, "Entries pruned (%)", width=9.5)
     names = [name for name in records[0] if name not in ("task", "percent", "overall")]
     names.append("overall")
     for k, name in enumerate(names):
@@ -249,12 +236,10 @@ def strength_curve(
         title: the figure's title.
     """
     style.require(points)
-    finished = np.array(sorted(strength for strength, (found, _) in points.items() if len(found)))
+    finished = np.array(sorted(strength for strength, (pairs, _) in points.items() if len(pairs)))
     diverged = sorted(strength for strength, (_, lost) in points.items() if lost)
-    figure = style.figure(title, 8.5, 5.0)
-    axes = style.axes(
-        figure, "Consolidation strength λ", "Accuracy after the last task, all tasks (%)"
-    )
+    ylabel = "Accuracy after the last task, all tasks (%)"
+    figure, axes = style.plot(title, "Consolidation strength λ", ylabel)
     low, high = min(points), max(points)
     log = low > 0 and high > 10 * low
     if log:
@@ -264,17 +249,13 @@ def strength_curve(
     if not finished.size:
         axes.set_ylim(0, 100)
     for k, label in enumerate(("validation", "test")):
-        seeds = [100 * np.array([pair[k] for pair in points[one][0]]) for one in finished]
+        seeds = [100 * np.array([pair[k] for pair in points[x][0]]) for x in finished]
         # A little to either side, or the two error bars of one λ would hide each other.
         aside = (-0.005, 0.005)[k]
-        axes.errorbar(
-            finished * (high / low) ** aside if log else finished + aside * ((high - low) or 1.0),
-            [values.mean() for values in seeds],
-            yerr=[style.spread(values) for values in seeds],
-            label=label,
-            capsize=3,
-            **style.series_style(k),
+        places = (
+            finished * (high / low) ** aside if log else finished + aside * ((high - low) or 1.0)
         )
+        style.error_bars(axes, places, seeds, label=label, **style.series_style(k))
     if diverged:
         style.diverged_marks(axes, diverged, np.full(len(diverged), 0.03), label=style.NOT_CHOSEN)
     axes.axvline(best, color="0.4", linestyle=":", label=f"chosen: λ = {best:g}", zorder=1)
@@ -298,11 +279,10 @@ def density(
         title: the figure's title.
     """
     style.require(values)
-    figure = style.figure(title, 8.5, 5.0)
-    axes = style.axes(figure, "Importance, min-max normalised", "Density")
+    figure, axes = style.plot(title, "Importance, min-max normalised", "Density")
     for k, (name, (grid, height)) in enumerate(values.items()):
-        every = math.ceil(np.size(grid) / style.MARKERS_PER_LINE)
-        axes.plot(grid, height, label=name, markevery=every, **style.series_style(k))
+        marked = style.marked_points(np.size(grid))
+        axes.plot(grid, height, label=name, markevery=marked, **style.series_style(k))
     axes.set_ylim(bottom=0)
     style.legend(figure, axes)
     return figure
@@ -316,12 +296,11 @@ def log_histogram(histograms: Mapping[str, Histogram], title: str) -> Figure:
         title: the figure's title.
     """
     style.require(histograms)
-    figure = style.figure(title, 8.5, 5.0)
-    axes = style.axes(figure, _range_label("Importance", histograms), "Entries per bin")
+    figure, axes = style.plot(title, _range_label("Importance", histograms), "Entries per bin")
     for k, (name, histogram) in enumerate(histograms.items()):
         axes.stairs(
             _counts(histogram),
-            np.asarray(histogram["edges"], dtype=np.float64),
+            _edges(histogram),
             label=_zeros_label(name, histogram),
             color=style.COLOURS[k % len(style.COLOURS)],
             linestyle=style.LINE_STYLES[k % len(style.LINE_STYLES)],
@@ -348,17 +327,15 @@ def omega_histogram(histograms: Mapping[str, Histogram], title: str) -> Figure:
         title: the figure's title.
     """
     style.require(histograms)
-    figure = style.figure(title, 8.5, 5.0)
     xlabel = _range_label("Importance Ω", histograms)
-    axes = style.axes(figure, xlabel, "Entries per bin, share of the tensor (%)")
+    figure, axes = style.plot(title, xlabel, "Entries per bin, share of the tensor (%)")
     lowest = 1.0
     for k, (name, histogram) in enumerate(histograms.items()):
         counts = _counts(histogram)
         # The counts are of all entries but the zeros.
         percent = 100 * (1 - histogram["zeros"]) * counts / max(counts.sum(), 1)
         lowest = np.min(percent, where=counts > 0, initial=lowest)
-        edges = np.asarray(histogram["edges"], dtype=np.float64)
-        label = _zeros_label(name, histogram)
+        edges, label = _edges(histogram), _zeros_label(name, histogram)
         if k == 0:
             axes.stairs(percent, edges, label=label, color="0.85", fill=True)
         else:
@@ -398,25 +375,19 @@ def bars(
     """
     style.require(groups)
     series = list(next(iter(groups.values())))
-    figure = style.figure(title, 8.5, 5.0)
-    axes = style.axes(figure, "", ylabel)
+    figure, axes = style.plot(title, "", ylabel)
     axes.grid(False, axis="x")
     places = np.arange(len(groups))
     slot = 0.8 / len(series)
     bar = slot if reference is None else 0.65 * slot
     for k, name in enumerate(series):
         left = places - 0.4 + k * slot
-        heights = [of[name] for of in groups.values()]
+        heights = [group[name] for group in groups.values()]
         yerr = np.array([errors[category][name] for category in groups], dtype=np.float64)
         colour = style.COLOURS[k % len(style.COLOURS)]
         marker = style.MARKERS[k % len(style.MARKERS)]
-        points: dict[str, Any] = {
-            "linestyle": "none",
-            "marker": marker,
-            "markersize": 6,
-            "color": colour,
-            "capsize": 3,
-        }
+        points: dict[str, Any] = {"linestyle": "none", "marker": marker, "markersize": 6}
+        points |= {"color": colour, "capsize": 3}
         if log_y:
             axes.errorbar(left + bar / 2, heights, yerr=yerr, label=name, **points)
         else:
@@ -467,8 +438,7 @@ def pruning_path(
         title: the figure's title.
     """
     style.require(curves)
-    figure = style.figure(title, 8.5, 5.0)
-    axes = style.axes(figure, "Pruned, target per tensor (%)", "Accuracy (%)")
+    figure, axes = style.plot(title, "Pruned, target per tensor (%)", "Accuracy (%)")
     steps = np.asarray(percents, dtype=np.float64)
     before = steps[0] - max(steps[-1] - steps[0], 1.0) / BEFORE
     for k, (label, seeds) in enumerate(curves.items()):
@@ -488,11 +458,15 @@ def _counts(histogram: Histogram) -> FloatArray:
     return np.asarray(histogram["counts"], dtype=np.float64)
 
 
+def _edges(histogram: Histogram) -> FloatArray:
+    return np.asarray(histogram["edges"], dtype=np.float64)
+
+
 def _used_range(histograms: Mapping[str, Histogram]) -> tuple[float, float]:
     """Returns the edges beyond which every bin of every histogram is empty."""
     lows, highs = [], []
     for histogram in histograms.values():
-        edges = np.asarray(histogram["edges"], dtype=np.float64)
+        edges = _edges(histogram)
         used = np.flatnonzero(_counts(histogram))
         if used.size:
             lows.append(edges[used[0]])
@@ -504,10 +478,9 @@ def _range_label(quantity: str, histograms: Mapping[str, Histogram]) -> str:
     """Returns the label of an axis of importance, with what lies beyond its bins."""
     parts = [quantity]
     for place, beyond, which in ((0, "below", "first"), (-1, "above", "last")):
-        used = [one["edges"] for one in histograms.values() if _counts(one)[place]]
-        if used:
-            edge = np.asarray(used[0], dtype=np.float64)[place]
-            parts.append(f"{beyond} {edge:.0e} counts in the {which} bin")
+        filled = [histogram for histogram in histograms.values() if _counts(histogram)[place]]
+        if filled:
+            parts.append(f"{beyond} {_edges(filled[0])[place]:.0e} counts in the {which} bin")
     return "; ".join(parts)
 
 

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from common import metrics
 from harness import distribution, figures, process, results, screen, style
+from harness.results import Result
 
 import numpy as np
 
@@ -18,9 +19,10 @@ Report: TypeAlias = Callable[
     [Any, Sequence[dict[str, Any]], Path, str, screen.Display],
     None,
 ]
+MEASURES = ("ACC", "F", "F_max", "LA")  # in the table of a grid
 
 
-def choose_strength(runs: Sequence[Mapping[str, Any]], by_test: bool = False) -> float | None:
+def choose_strength(runs: Sequence[Result], by_test: bool = False) -> float | None:
     """Returns the λ with the highest accuracy after the last task, mean over tasks and seeds.
 
     Args:
@@ -33,12 +35,17 @@ def choose_strength(runs: Sequence[Mapping[str, Any]], by_test: bool = False) ->
     """
     key = "accuracy" if by_test else "validation_accuracy"
     means = {}
-    for strength in dict.fromkeys(result["lambda"] for result in runs):
-        of = [result for result in runs if result["lambda"] == strength]
-        if all(result["status"] == "finished" for result in of):
+    for strength, seeds in by_strength(runs).items():
+        if all(result["status"] == "finished" for result in seeds):
             # Without its last bits: equal accuracies in another order have the same mean.
-            means[strength] = round(float(np.mean([result[key][-1] for result in of])), 12)
-    return max(means, key=lambda one: (means[one], -(one or 0.0)), default=None)
+            means[strength] = round(float(np.mean([result[key][-1] for result in seeds])), 12)
+    return max(means, key=lambda strength: (means[strength], -(strength or 0.0)), default=None)
+
+
+def by_strength(runs: Sequence[Result]) -> dict[float | None, list[Result]]:
+    """Returns the runs of each λ, in the order in which λ first comes."""
+    strengths = dict.fromkeys(result["lambda"] for result in runs)
+    return {x: [result for result in runs if result["lambda"] == x] for x in strengths}
 
 
 def at_end(best: float, grid: Sequence[float]) -> bool:
@@ -72,42 +79,31 @@ def accuracy_report(
         display: where to print.
     """
     name = runs[0]["script"]
-    best = choose_strength(runs, by_test=settings.released("D12"))
-    strengths = list(dict.fromkeys(result["lambda"] for result in runs))
-    measures = ("ACC", "F", "F_max", "LA")
-    labels = {one: "-" if one is None else results.number(one) for one in strengths}
-    if len(strengths) > 1 and best is not None:
-        labels[best] += " *"
+    by_test = settings.released("D12")
+    best = choose_strength(runs, by_test)
+    grid = by_strength(runs)
+    several = len(grid) > 1
     rows, points, curves = [], {}, {}
-    for strength in strengths:
-        of = [result for result in runs if result["lambda"] == strength]
-        finished = [result for result in of if result["status"] == "finished"]
-        for result in of:
-            rows.append([labels[strength], str(result["seed"]), *_cells(result, measures)])
-        if len(of) > 1 and finished:
-            each = [
-                [
-                    result["metrics"][key]
-                    for result in finished
-                    if result["metrics"][key] is not None
-                ]
-                for key in measures
-            ]
-            validation = [results.validation_accuracy(result) for result in finished]
-            text = [_mean_std(values) for values in [validation, *each]]
-            rows.append([labels[strength], f"mean of {len(finished)}", *text, ""])
+    for strength, seeds in grid.items():
+        label = "-" if strength is None else results.number(strength)
+        mark = " *" if several and strength == best and best is not None else ""
+        finished = [result for result in seeds if result["status"] == "finished"]
+        rows += [[label + mark, str(result["seed"]), *_cells(result)] for result in seeds]
+        if len(seeds) > 1 and finished:
+            columns = zip(*map(_measures, finished), strict=True)
+            rows.append([label + mark, f"mean of {len(finished)}", *map(_mean_std, columns), ""])
         if strength is not None:
             pairs = [(results.validation_accuracy(r), r["metrics"]["ACC"]) for r in finished]
-            points[strength] = (pairs, len(of) - len(finished))
+            points[strength] = (pairs, len(seeds) - len(finished))
         if finished and not results.is_joint(finished[0]["accuracy"]):
-            label = name if strength is None else f"λ {results.number(strength)}"
-            curves[label] = [metrics.average_accuracy_curve(r["accuracy"]) for r in finished]
-    header = ["λ", "seed", "validation ACC", *measures, "seconds"]
-    by = "test" if settings.released("D12") else "validation"
-    title = f"percent; the best λ by {by} accuracy has a *" if len(strengths) > 1 else "percent"
+            curve = name if strength is None else f"λ {label}"
+            curves[curve] = [metrics.average_accuracy_curve(r["accuracy"]) for r in finished]
+    header = ["λ", "seed", "validation ACC", *MEASURES, "seconds"]
+    by = "test" if by_test else "validation"
+    title = f"percent; the best λ by {by} accuracy has a *" if several else "percent"
     display.table(title, header, rows)
-    if best is not None and at_end(best, strengths):
-        display.say(f"  {advice(best, strengths)}")
+    if best is not None and at_end(best, list(points)):
+        display.say(f"  {advice(best, list(points))}")
 
     chosen = [r for r in runs if r["lambda"] == best and r["status"] == "finished"]
     if settings.figures != "none" and not chosen:
@@ -155,19 +151,17 @@ def _drawings(
 ) -> list[style.Drawing]:
     """Returns the figures of a command: of the chosen λ, and over the grid."""
     matrices = [result["accuracy"] for result in chosen]
-    found = []
+    drawn = []
 
     def add(name: str, function: Callable[..., Any], **arguments: Any) -> None:
-        found.append(style.Drawing(name, function, title, arguments))
+        drawn.append(style.Drawing(name, function, title, arguments))
 
     if results.is_joint(matrices[0]):
-        rows = [matrix[-1] for matrix in matrices]
-        each = {
-            f"task {number}": metrics.mean_std([100 * value for value in values])
-            for number, values in enumerate(zip(*rows, strict=True))
-        }
-        means = {task: {"joint": mean} for task, (mean, _, _) in each.items()}
-        stds = {task: {"joint": std} for task, (_, std, _) in each.items()}
+        means: dict[str, dict[str, float]] = {}
+        stds: dict[str, dict[str, float | None]] = {}
+        for number, values in enumerate(zip(*(matrix[-1] for matrix in matrices), strict=True)):
+            mean, std, _ = metrics.mean_std([100 * value for value in values])
+            means[f"task {number}"], stds[f"task {number}"] = {"joint": mean}, {"joint": std}
         add("tasks", figures.bars, groups=means, errors=stds, ylabel="test accuracy [%]")
     elif len(matrices[0]) > 1:
         add("tasks", figures.accuracy_over_sequence, matrices=matrices)
@@ -182,19 +176,24 @@ def _drawings(
         add("omega", figures.omega_histogram, histograms=omega)
     if best is not None and len(points) > 1:
         add("strength", figures.strength_curve, points=points, best=best)
-    return found
+    return drawn
 
 
-def _cells(result: dict[str, Any], measures: Sequence[str]) -> list[str]:
+def _measures(result: Result) -> list[float | None]:
+    """Returns the numbers of a finished run that the table shows, fractions."""
+    return [results.validation_accuracy(result), *(result["metrics"][key] for key in MEASURES)]
+
+
+def _cells(result: Result) -> list[str]:
+    seconds = f"{result['seconds']:.0f}"
     if result["status"] == "diverged":
-        return ["diverged", *["" for _ in measures], f"{result['seconds']:.0f}"]
-    values = [results.validation_accuracy(result)]
-    values += [result["metrics"][key] for key in measures]
-    cells = ["-" if value is None else f"{100 * value:.2f}" for value in values]
-    return [*cells, f"{result['seconds']:.0f}"]
+        return ["diverged", *["" for _ in MEASURES], seconds]
+    cells = ["-" if value is None else f"{100 * value:.2f}" for value in _measures(result)]
+    return [*cells, seconds]
 
 
-def _mean_std(values: Sequence[float]) -> str:
+def _mean_std(column: Sequence[float | None]) -> str:
+    values = [value for value in column if value is not None]
     if not values:
         return "-"
     mean, std, _ = metrics.mean_std(values)

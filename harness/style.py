@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import math
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
@@ -30,7 +30,6 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
-from PIL.PngImagePlugin import PngImageFile
 
 DPI = 150
 FONT_SIZE = 9
@@ -54,6 +53,8 @@ SETTINGS: Any = {"pdf.fonttype": 42, "svg.hashsalt": "ANPyC"}
 # Without a date, so that the same figure is the same file.
 METADATA: dict[str, Any] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 NOT_CHOSEN = "a run diverged: λ not chosen"
+# A whole PNG, from its signature to its last chunk, with a digest as text.
+_STORED = re.compile(rb"\x89PNG.*?tEXtdata\0([0-9a-f]{16}).*IEND\xaeB`\x82", re.DOTALL)
 
 
 def require(data: Sized) -> None:
@@ -96,6 +97,14 @@ def figure(title: str, width: float, height: float) -> Figure:
     # Matplotlib cuts off a title that is wider than the figure.
     empty.suptitle(textwrap.fill(title, int(10 * width)), fontsize=FONT_SIZE + 3)
     return empty
+
+
+def plot(
+    title: str, xlabel: str, ylabel: str, width: float = 8.5, height: float = 5.0
+) -> tuple[Figure, Axes]:
+    """Returns a figure with one pair of axes."""
+    whole = figure(title, width, height)
+    return whole, axes(whole, xlabel, ylabel)
 
 
 def axes(figure: Figure, xlabel: str, ylabel: str, *place: int, **options: Any) -> Axes:
@@ -175,6 +184,18 @@ def series_styles(labels: Iterable[str], order: Sequence[str] = ()) -> dict[str,
     return {label: series_style(order.index(label)) for label in labels}
 
 
+def marked_points(points: int, first: int = 0) -> tuple[int, int]:
+    """Returns which points of a long line have a marker: from which on, and each how many-th.
+
+    Args:
+        points: of the line.
+        first: another for each line, so that markers of lines that lie on each other stand side
+            by side where there is room.
+    """
+    every = math.ceil(points / MARKERS_PER_LINE)
+    return first % every, every
+
+
 def sequence_colours(tasks: int) -> list[tuple[float, ...]]:
     """Returns one viridis colour per task, without the yellow end, too faint on white."""
     viridis = matplotlib.colormaps["viridis"]
@@ -205,6 +226,26 @@ def line(
         axes.errorbar(x, mean, yerr=std, color=colour, capsize=3)
     else:
         axes.fill_between(x, mean - std, mean + std, color=colour, alpha=band_alpha, linewidth=0)
+
+
+def error_bars(
+    axes: Axes, places: npt.ArrayLike, seeds: Sequence[FloatArray], flat: bool = False, **style: Any
+) -> None:
+    """Draws at every place the mean of its seeds, with one sample standard deviation.
+
+    Args:
+        axes: where to draw.
+        places: along the x axis, or, where the bars lie `flat`, along the y axis.
+        seeds: the values at each place.
+        flat: whether the values are along the x axis.
+        **style: of `Axes.errorbar`.
+    """
+    means = [values.mean() for values in seeds]
+    deviations = [spread(values) for values in seeds]
+    if flat:
+        axes.errorbar(means, places, xerr=deviations, capsize=3, **style)
+    else:
+        axes.errorbar(places, means, yerr=deviations, capsize=3, **style)
 
 
 def sparse_labels(places: npt.NDArray[Any], labels: Sequence[str]) -> list[str]:
@@ -250,9 +291,12 @@ def diverged_marks(axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, **style: Any)
     axes.plot(x, y, linestyle="none", marker="x", **{**usual, **style})
 
 
-def task_colour_bar(figure: Figure, axes: Axes, colours: Sequence[tuple[float, ...]]) -> None:
-    """Draws beside the axes which task has which colour, where a legend would be too long."""
+def task_legend(figure: Figure, axes: Axes, colours: Sequence[tuple[float, ...]]) -> None:
+    """Says beside the axes which task has which colour; of many tasks with a colour bar."""
     tasks = len(colours)
+    if tasks <= FEW_TASKS:
+        legend(figure, axes)
+        return
     scale = ScalarMappable(Normalize(-0.5, tasks - 0.5), ListedColormap(colours))
     colour_bar(figure, axes, scale, "Task").set_ticks(MaxNLocator(10, integer=True))
 
@@ -283,7 +327,7 @@ def save(figure: Figure, path: Path, data: str = "") -> None:
     Args:
         figure: what is written.
         path: of the file; PNG, PDF or SVG, by its ending.
-        data: a text that goes into a PNG, for `stored`.
+        data: the digest of what is drawn, which goes into a PNG; "" for none.
     """
     kind = path.suffix[1:]
     metadata = METADATA[kind] | ({"data": data} if data and kind == "png" else {})
@@ -309,14 +353,9 @@ def digest(draw_name: str, arguments: Any) -> str:
 
 
 def stored(path: Path) -> str | None:
-    """Returns the text that `save` stored; None where there is none, or no whole PNG file."""
-    content = path.read_bytes()
-    try:
-        with PngImageFile(io.BytesIO(content)) as image:
-            text = image.text.get("data")
-    except (OSError, SyntaxError, ValueError):  # what Pillow raises for a damaged file
-        return None
-    return text
+    """Returns the digest that `save` stored; None where there is none, or no whole PNG file."""
+    picture = _STORED.fullmatch(path.read_bytes())
+    return picture[1].decode() if picture else None
 
 
 def _plain(data: Any) -> Any:

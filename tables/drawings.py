@@ -22,13 +22,11 @@ def curves(filled: contents.TableResults) -> list[style.Drawing]:
     def data(rows: Sequence[contents.RowResults]) -> dict[str, Any]:
         lines: dict[str, Any] = {}
         levels: dict[str, Any] = {}
-        for row, found in _finished(rows):
-            if results.is_joint(found[0]["accuracy"]):
-                levels[row.row.label] = [one["metrics"]["ACC"] for one in found]
+        for label, runs in _finished(rows).items():
+            if results.is_joint(runs[0]["accuracy"]):
+                levels[label] = [run["metrics"]["ACC"] for run in runs]
             else:
-                lines[row.row.label] = [
-                    metrics.average_accuracy_curve(one["accuracy"]) for one in found
-                ]
+                lines[label] = [metrics.average_accuracy_curve(run["accuracy"]) for run in runs]
         return {"curves": lines, "levels": levels, "order": _order(filled)} if lines else {}
 
     return _by_group(filled, "curves", run_figures.average_accuracy, "ACC after each task", data)
@@ -38,8 +36,10 @@ def final_accuracies(filled: contents.TableResults) -> list[style.Drawing]:
     """The accuracy on each task after the last one, a line a row."""
 
     def data(rows: Sequence[contents.RowResults]) -> dict[str, Any]:
-        found = {row.row.label: [one["accuracy"][-1] for one in of] for row, of in _finished(rows)}
-        return {"rows": found, "order": _order(filled)} if found else {}
+        lines = {
+            label: [run["accuracy"][-1] for run in runs] for label, runs in _finished(rows).items()
+        }
+        return {"rows": lines, "order": _order(filled)} if lines else {}
 
     title = "final accuracy on each task"
     return _by_group(filled, "final", figures.final_accuracy, title, data)
@@ -55,7 +55,7 @@ def strengths(filled: contents.TableResults) -> list[style.Drawing]:
             if not row.grid:
                 continue
             points[row.row.label] = {
-                strength: _validation([one for one in row.tuning if one["lambda"] == strength])
+                strength: _validation([run for run in row.tuning if run["lambda"] == strength])
                 for strength in row.grid
             }
             if row.strengths:
@@ -70,8 +70,8 @@ def strengths(filled: contents.TableResults) -> list[style.Drawing]:
 
 def _validation(runs: Sequence[results.Result]) -> tuple[list[tuple[float, float]], int]:
     """Returns validation ACC and F of the runs that finished, and how many diverged."""
-    found = [one["validation_accuracy"] for one in runs if one["status"] == "finished"]
-    pairs = [(metrics.average_accuracy(one), metrics.forgetting(one)) for one in found]
+    matrices = [run["validation_accuracy"] for run in runs if run["status"] == "finished"]
+    pairs = [(metrics.average_accuracy(matrix), metrics.forgetting(matrix)) for matrix in matrices]
     return pairs, len(runs) - len(pairs)
 
 
@@ -91,16 +91,16 @@ def differences(filled: contents.TableResults) -> list[style.Drawing]:
     column = filled.table.columns[0]
     data: dict[str, dict[str, Any]] = {}
     for group, rows in filled.groups().items():
-        each: dict[str, Any] = {}
+        compared: dict[str, Any] = {}
         references: dict[str, None] = {}
         for row in rows:
             reference = filled.reference(row)
-            if reference is None or (found := contents.difference(row, reference, column)) is None:
-                continue
-            each[_label(row, column)] = (found.mean, found.std, list(found.values))
-            references[reference.row.label] = None
-        if each:
-            data[f"{group} (reference: {'; '.join(references)})".lstrip()] = each
+            less = contents.difference(row, reference, column) if reference else None
+            if reference and less:
+                compared[_label(row, column)] = (less.mean, less.std, list(less.values))
+                references[reference.row.label] = None
+        if compared:
+            data[f"{group} (reference: {'; '.join(references)})".lstrip()] = compared
     xlabel = f"{column.title} less that of the reference, paired by seed (percentage points)"
     arguments = {"groups": data, "xlabel": xlabel}
     drawing = style.Drawing("differences", figures.differences, filled.table.title, arguments)
@@ -140,7 +140,7 @@ def along_training(filled: contents.TableResults) -> list[style.Drawing]:
     """The accuracy of the first tasks in the course of training, a panel a row."""
 
     def data(rows: Sequence[contents.RowResults]) -> dict[str, Any]:
-        traces = {row.row.label: [one["trace"] for one in of] for row, of in _finished(rows)}
+        traces = {label: [run["trace"] for run in runs] for label, runs in _finished(rows).items()}
         return {"traces": traces} if traces else {}
 
     title = "the first tasks"
@@ -152,11 +152,9 @@ def _order(filled: contents.TableResults) -> list[str]:
     return list(dict.fromkeys(row.row.label for row in filled.rows))
 
 
-def _finished(
-    rows: Sequence[contents.RowResults],
-) -> list[tuple[contents.RowResults, list[results.Result]]]:
-    """Returns the rows of which a run finished, with those that did."""
-    return [(row, finished) for row in rows if (finished := row.finished)]
+def _finished(rows: Sequence[contents.RowResults]) -> dict[str, list[results.Result]]:
+    """Returns the runs that finished of every row that has some, by label."""
+    return {row.row.label: finished for row in rows if (finished := row.finished)}
 
 
 def _label(row: contents.RowResults, column: contents.Column) -> str:
@@ -172,11 +170,11 @@ def _by_group(
     data: Callable[[Sequence[contents.RowResults]], dict[str, Any]],
 ) -> list[style.Drawing]:
     groups = filled.groups()
-    found = []
+    drawn = []
     for group, rows in groups.items():
         arguments = data(rows)
         if arguments:
             suffix = "-" + re.sub(r"\W+", "-", group.lower()) if len(groups) > 1 else ""
-            of = ", ".join(part for part in (filled.table.title, group.lower()) if part)
-            found.append(style.Drawing(name + suffix, draw, f"{of}: {title}", arguments))
-    return found
+            place = ", ".join(filter(None, (filled.table.title, group.lower())))
+            drawn.append(style.Drawing(name + suffix, draw, f"{place}: {title}", arguments))
+    return drawn

@@ -34,13 +34,7 @@ DIVERGED = "every run diverged"
 # times the median.
 SQUEEZED = 8
 TRACED = (0, 1, 2)  # tasks that have a line along training
-_DIAMONDS: dict[str, Any] = {
-    "linestyle": "none",
-    "marker": "D",
-    "markersize": 5,
-    "color": style.COLOURS[0],
-    "capsize": 3,
-}
+_DIAMONDS: dict[str, Any] = {**style.series_style(0), "linestyle": "none", "marker": "D"}
 
 
 def final_accuracy(
@@ -61,12 +55,11 @@ def final_accuracy(
     tasks = percents[0].shape[1]
     if any(seeds.shape[1] != tasks for seeds in percents):
         raise ValueError("expected accuracies on as many tasks for every label")
-    figure = style.figure(title, 10.0, 5.5)
-    ylabel = "Test accuracy after the last task (%)"
-    axes = style.axes(figure, "Task, in the order of learning", ylabel)
+    xlabel, ylabel = "Task, in the order of learning", "Test accuracy after the last task (%)"
+    figure, axes = style.plot(title, xlabel, ylabel, 10.0, 5.5)
     for k, (label, seeds) in enumerate(zip(rows, percents, strict=True)):
-        look = {**styles[label], "markevery": _sparse_markers(k, tasks)}
-        style.line(axes, np.arange(tasks), seeds, label=label, **look)
+        marked = style.marked_points(tasks, k)
+        style.line(axes, np.arange(tasks), seeds, label=label, markevery=marked, **styles[label])
     style.task_axis(axes, tasks)
     style.legend(figure, axes)
     return figure
@@ -90,7 +83,7 @@ def over_strengths(
     style.require(points)
     styles = style.series_styles(points, order)
     chosen = chosen or {}
-    if not all(len(points.get(label, {}).get(one, ((), 0))[0]) for label, one in chosen.items()):
+    if not all(len(points.get(label, {}).get(best, ((), 0))[0]) for label, best in chosen.items()):
         raise ValueError("expected a finished run at every chosen λ")
     strengths = _strengths(points.values())
     figure = style.figure(title, 13.0, 5.0)
@@ -106,12 +99,12 @@ def over_strengths(
         panels.append(axes)
         _strength_axis(axes, strengths)
         for k, (label, pairs) in enumerate(points.items()):
-            curve = {one: [pair[measure] for pair in found] for one, (found, _) in pairs.items()}
-            aside, look = _aside(k, len(points), strengths), styles[label]
-            _strength_line(axes, curve, aside, label=label, **look)
+            curve = {x: [pair[measure] for pair in seeds] for x, (seeds, _) in pairs.items()}
+            aside = _aside(k, len(points), strengths)
+            _strength_line(axes, curve, aside, label=label, **styles[label])
             if label in chosen:
                 mean = 100 * np.mean(curve[chosen[label]])
-                axes.plot(chosen[label] * aside, mean, color=look["color"], **ring)
+                axes.plot(chosen[label] * aside, mean, color=styles[label]["color"], **ring)
         _y_limits([axes])
     if chosen:
         panels[0].plot([], [], color="0.3", label="chosen λ", **ring)
@@ -157,9 +150,9 @@ def updates(
         _strength_axis(axes, strengths)
         for name, runs in lines.items():
             k = names.index(name)
-            look = style.series_style(k)
             curve = {strength: finished for strength, (finished, _) in runs.items()}
-            _strength_line(axes, curve, _aside(k, len(names), strengths), label=name, **look)
+            aside = _aside(k, len(names), strengths)
+            _strength_line(axes, curve, aside, label=name, **style.series_style(k))
             for strength, (finished, diverged) in runs.items():
                 if diverged:
                     share = f"{diverged}/{len(finished) + diverged}"
@@ -213,10 +206,10 @@ def along_training(
         places = which + (steps - ends[which]) / np.diff(ends)[which]
         for k, task in enumerate(TRACED):
             began = trained >= task
-            look = {**style.series_style(k), "markevery": _sparse_markers(k, began.sum())}
-            look["clip_on"] = False  # as in harness.figures.accuracy_trace
+            of_line = {**style.series_style(k), "markevery": style.marked_points(began.sum(), k)}
+            of_line["clip_on"] = False  # as in harness.figures.accuracy_trace
             curve = style.trace_of_task(seeds, task)
-            style.line(axes, places[began], curve, label=f"task {task}", **look)
+            style.line(axes, places[began], curve, label=f"task {task}", **of_line)
         # Over the whole height, the rounds of many tasks would hide the rest.
         style.pruning_marks(axes, places[epochs == 0], 0.1)
         for border in range(1, len(numbers)):
@@ -261,6 +254,7 @@ def differences(
         places,
         xerr=[math.nan if error is None else 100 * error for _, error, _ in rows],
         label="mean, with its standard error",
+        capsize=3,
         **_DIAMONDS,
     )
     style.legend(figure, axes, [axes])
@@ -283,13 +277,9 @@ def means(
     figure, axes, places = _listing(title, groups, xlabel, ROW)
     finished = [k for k, values in enumerate(rows) if values.size]
     _seed_dots(axes, places, rows, "one seed", color=style.COLOURS[0])
-    axes.errorbar(
-        [rows[k].mean() for k in finished],
-        places[finished],
-        xerr=[style.spread(rows[k]) for k in finished],
-        label="mean, with one standard deviation",
-        **_DIAMONDS,
-    )
+    label = "mean, with one standard deviation"
+    seeds = [rows[k] for k in finished]
+    style.error_bars(axes, places[finished], seeds, flat=True, label=label, **_DIAMONDS)
     _mark_diverged(axes, np.delete(places, finished))
     style.legend(figure, axes, [axes])
     return figure
@@ -311,34 +301,20 @@ def agreement(
     columns = zip(*pairs.values(), strict=True)
     for k, (name, column) in enumerate(zip(("release", "this code"), columns, strict=True)):
         rows = [_percents(values if values is not None else ()) for values in column]
-        found = [row for row, values in enumerate(rows) if values.size]
+        finished = [row for row, values in enumerate(rows) if values.size]
         beside = places + (-0.3, 0.3)[k] * ROW
-        look = {**style.series_style(k), "linestyle": "none"}
-        _seed_dots(axes, beside, rows, f"{name}, one seed", color=look["color"])
-        axes.errorbar(
-            [rows[row].mean() for row in found],
-            beside[found],
-            xerr=[style.spread(rows[row]) for row in found],
-            label=f"{name}, mean with one standard deviation",
-            capsize=3,
-            **look,
-        )
-    _mark_diverged(axes, np.delete(beside, found))
+        marker = {**style.series_style(k), "linestyle": "none"}
+        _seed_dots(axes, beside, rows, f"{name}, one seed", color=marker["color"])
+        label = f"{name}, mean with one standard deviation"
+        seeds = [rows[row] for row in finished]
+        style.error_bars(axes, beside[finished], seeds, flat=True, label=label, **marker)
+    _mark_diverged(axes, np.delete(beside, finished))
     style.legend(figure, axes, [axes])
     return figure
 
 
 def _percents(values: Sequence[float]) -> FloatArray:
     return 100 * np.asarray(values, dtype=np.float64)
-
-
-def _sparse_markers(k: int, points: int) -> tuple[int, int]:
-    """Returns which points of the k-th line have a marker.
-
-    Those of lines that lie on each other stand side by side where there is room.
-    """
-    every = math.ceil(points / style.MARKERS_PER_LINE)
-    return k % every, every
 
 
 def _strengths(curves: Iterable[Mapping[float, Any]]) -> FloatArray:
@@ -369,18 +345,12 @@ def _aside(k: int, lines: int, strengths: FloatArray) -> float:
 
 
 def _strength_line(
-    axes: Axes, curve: Mapping[float, Sequence[float]], aside: float, **look: Any
+    axes: Axes, curve: Mapping[float, Sequence[float]], aside: float, **of_line: Any
 ) -> None:
     """Draws the mean over the seeds, with its standard deviation, at every λ where one finished."""
     finished = [strength for strength in sorted(curve) if len(curve[strength])]
     seeds = [_percents(curve[strength]) for strength in finished]
-    axes.errorbar(
-        np.array(finished) * aside,
-        [values.mean() for values in seeds],
-        yerr=[style.spread(values) for values in seeds],
-        capsize=3,
-        **look,
-    )
+    style.error_bars(axes, np.array(finished) * aside, seeds, **of_line)
 
 
 def _y_limits(panels: Sequence[Axes], below: float = 0.0) -> None:
@@ -439,8 +409,7 @@ def _listing(
             height = max(row, LINE * (2 + labels[-1].count("\n")) - 0.06)
             places.append(bottom + height / 2)
             bottom += height
-    figure = style.figure(title, 11.0, bottom + 1.4)
-    axes = style.axes(figure, style.wrapped(xlabel, XLABEL_LENGTH), "")
+    figure, axes = style.plot(title, style.wrapped(xlabel, XLABEL_LENGTH), "", 11.0, bottom + 1.4)
     axes.set_yticks(places, labels)
     axes.set_ylim(bottom, 0)
     axes.grid(False, axis="y")
@@ -459,16 +428,12 @@ def _listing(
 
 
 def _seed_dots(
-    axes: Axes,
-    places: FloatArray,
-    rows: Sequence[FloatArray],
-    label: str,
-    color: str,
+    axes: Axes, places: FloatArray, rows: Sequence[FloatArray], label: str, color: str
 ) -> None:
     """Draws the values of the seeds of every row as faint dots, a little below its mean."""
     heights = np.repeat(places + 0.2 * ROW, [values.size for values in rows])
-    look: dict[str, Any] = {"linestyle": "none", "marker": ".", "mew": 0, "color": color}
-    axes.plot(np.concatenate(rows), heights, label=label, alpha=0.5, zorder=3, **look)
+    dot: dict[str, Any] = {"linestyle": "none", "marker": ".", "mew": 0, "color": color}
+    axes.plot(np.concatenate(rows), heights, label=label, alpha=0.5, zorder=3, **dot)
 
 
 def _mark_diverged(axes: Axes, places: FloatArray) -> None:

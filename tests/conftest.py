@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
@@ -196,32 +195,3 @@ def call_script(tiny_arguments: dict[str, list[str]]) -> Callable[..., Ended]:
         return Ended(ended.value.code or 0, out.getvalue(), err.getvalue())
 
     return call
-
-
-@pytest.fixture
-def drawn(tmp_path: Path) -> Callable[..., Any]:
-    """Return the function that draws a figure, saves it and returns it, laid out as in the file.
-
-    Its arguments: the function that draws, what that takes before a title, and keywords.
-    """
-    from harness import style
-
-    import matplotlib.image
-
-    path = tmp_path / "figure.png"
-
-    def draw(
-        function: Callable[..., Any], *data: Any, title: str = "A title", **keywords: Any
-    ) -> Any:
-        figure = function(*data, title=title, **keywords)
-        style.save(figure, path)
-        assert list(tmp_path.iterdir()) == [path]
-        picture = matplotlib.image.imread(path)[..., :3]
-        height, width, _ = picture.shape
-        assert height >= 200 and 1000 <= width <= 2400
-        assert picture.std() > 0.01
-        assert all(edge.min() == 1 for edge in (picture[0], picture[-1], *picture[:, [0, -1]].T))
-        assert figure.get_suptitle().split() == title.split()
-        return figure
-
-    return draw

@@ -105,7 +105,7 @@ def keep(
     if acc is not None and command.script == "cal_importance_distribution":
         percents = range(0, settings.prune_percent + 1, settings.prune_step)
         made["path"] = [{"percent": percent, **STEP} for percent in percents]
-        made["importance"] = {"before": MEASURES, "after": MEASURES}
+        made.setdefault("importance", {"before": MEASURES, "after": MEASURES})
     files.finish(made)
     return files.path
 
@@ -195,7 +195,7 @@ def stand_in(file: str) -> None:
     while order in ("wait", "ignore") and time.monotonic() < until:
         time.sleep(1)
     if order == "meet":
-        while sum(one[0] == "begin" for one in log(folder)) < orders["number"]:
+        while sum(event == "begin" for event, *_ in log(folder)) < orders["number"]:
             assert time.monotonic() < until
             time.sleep(0.02)
     for strength in strengths:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import itertools
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cal_importance_distribution as script
-from common import metrics, training
+from common import consolidation, metrics, training
 from common.network import MLP
-from harness import distribution, figures, style
-from tests import oracles, runs
+from harness import distribution, options, progress, style
+from tests import made_up, oracles, runs
 from tests.oracles import SEED, assert_close, same_bits
 from tests.runs import EPOCH
 
@@ -42,18 +43,6 @@ def test_moments_equal_those_of_scipy(values: np.ndarray, scale: float) -> None:
     expected = scipy.stats.skew(flat), scipy.stats.kurtosis(flat)
     assert metrics.skewness(scaled) == pytest.approx(expected[0], rel=1e-9, abs=1e-9)
     assert metrics.excess_kurtosis(scaled) == pytest.approx(expected[1], rel=1e-9, abs=1e-9)
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1e-8, 1.0, 1e9])
-def test_moments_of_extremely_skewed_float32_lose_nothing(scale: float) -> None:
-    rng = np.random.default_rng(1)
-    values = (scale * rng.lognormal(0, 3, 52_320)).astype(np.float32)
-    values[rng.random(52_320) < 0.6] = 0
-    values[7] = 400 * values.max()
-    flat = values.astype(np.float64)
-    assert scipy.stats.skew(flat) > 200
-    assert metrics.skewness(values) == pytest.approx(scipy.stats.skew(flat), rel=1e-9)
-    assert metrics.excess_kurtosis(values) == pytest.approx(scipy.stats.kurtosis(flat), rel=1e-9)
 
 
 @pytest.mark.parametrize("function", [metrics.skewness, metrics.excess_kurtosis])
@@ -95,34 +84,29 @@ def test_no_positive_float32_falls_out_of_the_histogram() -> None:
 
 
 def test_histograms_put_values_into_the_right_bins() -> None:
-    values = np.array([0, 0, 3e-3, 0.5, 2, 2, 8], np.float32)
-    described = distribution.describe({"any": values})["any"]
-    unit = {k: count for k, count in enumerate(described["unit"]) if count}
+    values = {"a": np.array([0, 0, 3e-3, 0.5, 2, 2, 8], np.float32), "b": np.arange(3.0)}
+    described = distribution.describe(values)
+    assert described["b"] == distribution.describe({"b": values["b"]})["b"]  # each on its own
+    unit = {k: count for k, count in enumerate(described["a"]["unit"]) if count}
     assert unit == {0: 3, 62: 1, 250: 2, 999: 1}
-    decades = {k: count for k, count in enumerate(described["decades"]) if count}
+    decades = {k: count for k, count in enumerate(described["a"]["decades"]) if count}
     places = [int((np.log10(value) + 20) * 5) for value in (3e-3, 0.5, 2, 8)]
     assert decades == dict(zip(places, (1, 1, 2, 1), strict=True))
-    assert described["zeros"] == 2 / 7
+    assert described["a"]["zeros"] == 2 / 7
 
 
-def test_measures_are_described_each_on_its_own_and_left_as_they_are() -> None:
-    rng = np.random.default_rng(3)
-    values = {name: rng.gamma(shape, size=50) for name, shape in (("a", 0.1), ("b", 5))}
-    copies = {name: array.copy() for name, array in values.items()}
-    described = distribution.describe(values)
-    assert list(described) == ["a", "b"]
-    for name in values:
-        assert described[name] == distribution.describe({name: values[name]})[name]
-        np.testing.assert_array_equal(values[name], copies[name])
+@pytest.mark.parametrize(
+    ("value", "reason"), [(0.0, "0 everywhere"), (np.nan, "not finite"), (np.inf, "not finite")]
+)
+def test_network_that_died_diverged(value: float, reason: str) -> None:
+    kept = progress.Progress()
+    kept.details["importance"] = {}
+    values = {"a": np.arange(3.0), "b": np.full(3, value)}
+    with pytest.raises(consolidation.Diverged, match=reason):
+        distribution.keep(kept, "before", values)
 
 
 # Densities
-
-
-def test_gaussian_density_of_one_value_is_the_kernel() -> None:
-    grid = np.linspace(0, 1, 11)
-    density = distribution.gaussian_density([0, 3, 0], [0.0, 0.4, 0.6, 1.0], grid, bandwidth=0.2)
-    np.testing.assert_allclose(density, scipy.stats.norm.pdf(grid, 0.5, 0.2))
 
 
 def test_gaussian_density_agrees_with_scipy() -> None:
@@ -152,7 +136,7 @@ PUBLISHED = {
 }
 
 
-def made_up(seed: int) -> dict[str, Any]:
+def result_of(seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     importances = {}
     for stage in distribution.STAGES:
@@ -166,39 +150,34 @@ def made_up(seed: int) -> dict[str, Any]:
     return {"seed": seed, **before, "importance": importances, "path": path}
 
 
-MADE_UP = [made_up(seed) for seed in range(3)]
+MADE_UP = [result_of(seed) for seed in range(3)]
 
 
-def of(kind: str, stage: str, name: str) -> list[float]:
+def seeds_of(kind: str, stage: str, name: str) -> list[float]:
     return [result["importance"][stage][name][kind] for result in MADE_UP]
 
 
 def test_table_holds_mean_and_sample_deviation_over_seeds_beside_the_published_ones() -> None:
     header, rows = distribution.table(MADE_UP, PUBLISHED)
     assert {len(row) for row in [header, *rows]} == {5}
-    cells = {row[0]: row[1:] for row in rows}
-    assert list(cells) == [
-        *(f"{kind} {name}" for kind in ("kurtosis", "skewness", "zeros") for name in "AB"),
-        "accuracy, %",
-    ]
 
     def text(values: Sequence[float]) -> str:
         return f"{np.mean(values):.4g} ± {np.std(values, ddof=1):.4g}"
 
-    for kind in ("kurtosis", "skewness", "zeros"):
-        for name in "AB":
-            ours = [text(of(kind, stage, name)) for stage in distribution.STAGES]
-            assert cells[f"{kind} {name}"][:2] == ours
-    assert cells["kurtosis B"][2:] == ["13 ± 3", "14 ± 4"]
-    assert cells["skewness A"][2:] == ["15 ± 5", "16 ± 6"]
-    assert cells["zeros A"][2:] == ["-", "-"]
+    theirs = {
+        "kurtosis": {"A": ["11 ± 1", "12 ± 2"], "B": ["13 ± 3", "14 ± 4"]},
+        "skewness": {"A": ["15 ± 5", "16 ± 6"], "B": ["17 ± 7", "18 ± 8"]},
+        "zeros": {"A": ["-", "-"], "B": ["-", "-"]},
+    }
+    expected = [
+        [f"{kind} {name}", *(text(seeds_of(kind, s, name)) for s in distribution.STAGES), *cells]
+        for kind, measures in theirs.items()
+        for name, cells in measures.items()
+    ]
     first = [100 * result["accuracy"][0][0] for result in MADE_UP]
     last = [100 * result["path"][-1]["accuracy"] for result in MADE_UP]
-    assert cells["accuracy, %"] == [text(first), text(last), "-", "-"]
-
-
-def test_table_of_one_seed_has_no_deviation_of_ours() -> None:
-    _, rows = distribution.table(MADE_UP[:1], PUBLISHED)
+    assert rows == [*expected, ["accuracy, %", text(first), text(last), "-", "-"]]
+    _, rows = distribution.table(MADE_UP[:1], PUBLISHED)  # one seed has no deviation
     assert not any("±" in cell for row in rows for cell in row[1:3])
 
 
@@ -211,46 +190,29 @@ def test_figures_are_drawn_from_the_numbers_in_the_results() -> None:
         heights, errors, reference = (drawn[kind][n] for n in ("groups", "errors", "reference"))
         for name in "AB":
             for k, stage in enumerate(distribution.STAGES):
-                values, label = of(kind, stage, name), f"{stage} pruning"
+                values, label = seeds_of(kind, stage, name), f"{stage} pruning"
                 assert heights[name][label] == pytest.approx(np.mean(values))
                 assert errors[name][label] == pytest.approx(np.std(values, ddof=1))
                 assert reference[name][label] == PUBLISHED[kind][name][k]
-
-    def check_histogram(histogram: figures.Histogram, stage: str, name: str) -> None:
-        expected = np.sum(of("decades", stage, name), axis=0)
-        np.testing.assert_array_equal(histogram["counts"], expected)
-        assert histogram["zeros"] == pytest.approx(np.mean(of("zeros", stage, name)))
-        assert len(histogram["edges"]) == len(expected) + 1
-
-    def check_density(pair: tuple[np.ndarray, np.ndarray], stage: str, name: str) -> None:
-        grid, height = pair
-        expected = distribution.gaussian_density(
-            np.sum(of("unit", stage, name), axis=0), np.linspace(0, 1, 1001), grid, 0.01
-        )
-        np.testing.assert_array_equal(height, expected)
-        assert np.sum(height) * (grid[1] - grid[0]) == pytest.approx(1, abs=1e-3)
-
-    for name in "AB":
-        check_density(drawn["density"]["values"][name], "before", name)
-        check_histogram(drawn["histogram"]["histograms"][name], "before", name)
-        for stage in distribution.STAGES:
-            label = f"{stage} pruning"
-            check_density(drawn[f"density_{name}"]["values"][label], stage, name)
-            check_histogram(drawn[f"histogram_{name}"]["histograms"][label], stage, name)
-
+    for name, stage in itertools.product("AB", distribution.STAGES):
+        label = f"{stage} pruning"
+        density = drawn[f"density_{name}"]["values"][label]
+        histogram = drawn[f"histogram_{name}"]["histograms"][label]
+        counts = np.sum(seeds_of("unit", stage, name), axis=0)
+        expected = distribution.gaussian_density(counts, np.linspace(0, 1, 1001), density[0], 0.01)
+        np.testing.assert_array_equal(density[1], expected)
+        counts = np.sum(seeds_of("decades", stage, name), axis=0)
+        np.testing.assert_array_equal(histogram["counts"], counts)
+        assert histogram["zeros"] == pytest.approx(np.mean(seeds_of("zeros", stage, name)))
+        if stage == "before":
+            assert drawn["density"]["values"][name] == density
+            assert drawn["histogram"]["histograms"][name] == histogram
     assert list(drawn["path"]["percents"]) == [0, 5, 10]
     for label, key in (("test", "accuracy"), ("validation", "validation_accuracy")):
-        expected = [[one[key][0][0], *(step[key] for step in one["path"])] for one in MADE_UP]
+        expected = [
+            [result[key][0][0], *(step[key] for step in result["path"])] for result in MADE_UP
+        ]
         assert drawn["path"]["curves"][label] == expected
-
-
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_figures_are_written(seeds: int, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(style, "DPI", 40)
-    for drawing in distribution.drawings(MADE_UP[:seeds], PUBLISHED):
-        path = tmp_path / f"{drawing.name}.png"
-        assert drawing.write(path) == ""
-        assert style.stored(path) == drawing.digest
 
 
 # The script's run
@@ -339,8 +301,8 @@ def test_accuracies_before_pruning_and_along_the_path_are_recorded(plain: Watche
     test, validation = plain.accuracy[EPOCHS - 1]
     assert plain.run.matrix.tolist() == [[test]]
     assert plain.run.progress.validation_accuracy == [[validation]]
-    found = [(step["accuracy"], step["validation_accuracy"]) for step in plain.path]
-    assert found == plain.accuracy[EPOCHS:]
+    along_path = [(step["accuracy"], step["validation_accuracy"]) for step in plain.path]
+    assert along_path == plain.accuracy[EPOCHS:]
     assert len({*plain.accuracy}) > 2
 
 
@@ -371,63 +333,40 @@ def test_defect_changes_its_measures_and_no_other(defect: str, plain: Watched) -
     released = watched(as_released=(defect,))
     assert same_bits(released.thetas[EPOCHS - 1], theta)
     for name in script.MEASURES:
-        found = released.stored(f"before_{name}")
+        values = released.stored(f"before_{name}")
         if name in changed:
-            assert_close([found], [flat(changed[name])])
+            assert_close([values], [flat(changed[name])])
         else:
-            np.testing.assert_array_equal(found, plain.stored(f"before_{name}"))
+            np.testing.assert_array_equal(values, plain.stored(f"before_{name}"))
 
 
-# From the command line
-
-
-@pytest.fixture
-def command(call_script: Callable[..., Any], tmp_path: Path, monkeypatch) -> Callable[..., Any]:
-    """Returns the function that runs the script within this process, with results in tmp_path."""
-    monkeypatch.setattr(style, "DPI", 40)
-    return functools.partial(call_script, "cal_importance_distribution", "--results-dir", tmp_path)
-
-
-def contents(folder: Path, pattern: str = "*") -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.rglob(pattern) if path.is_file()}
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_plot_only_draws_the_stored_results_again_and_computes_nothing(
-    command, tmp_path: Path, monkeypatch
+    call_script: Callable[..., Any],
+    tiny_arguments: dict[str, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first = command("--seeds", 0, 1)
-    assert first.status == 0, first.err
-    figures = contents(tmp_path, "*.png")
-    assert len(figures) == 2 + 3 * 2 + 2 + 1
-    rest = {name: data for name, data in contents(tmp_path).items() if name not in figures}
-    assert sum(name.endswith(".json") for name in rest) == 2
-    for path in tmp_path.rglob("*.png"):
-        path.unlink()
+    flags = [*tiny_arguments[script.__name__], "--data-dir", str(options.ROOT / "data")]
+    made_up.keep_all(tmp_path, shlex.join([script.__name__, *flags]), (0.9, 0.8), flags="")
+    stored = files(tmp_path)
 
-    def no_training(*arguments, **more):
+    def no_training(*arguments: Any, **more: Any) -> None:
         raise AssertionError("it trains")
 
     monkeypatch.setattr(training.Trainer, "train", no_training)
-    again = command("--seeds", 0, 1, "--plot-only")
-    assert again.status == 0, again.err
-    assert contents(tmp_path) == {**rest, **figures}
+    monkeypatch.setattr(style, "DPI", 60)
+    flags += ["--results-dir", str(tmp_path), "--plot-only"]
+    ended = call_script(script.__name__, *flags, "--seeds", 0, 1, "--fresh")  # deletes nothing then
+    assert ended.status == 0, ended.err
+    figures = {name for name in files(tmp_path) if name.endswith(".png")}
+    assert len(figures) == 2 + 3 * 2 + 2 + 1
     for text in ("kurtosis EWC", "skewness ANPyC", "zeros MAS", "352 ± 222.9"):
-        assert text in again.out
+        assert text in ended.out
 
-    command("--seeds", 0, 1, 2, "--plot-only").assert_refused("seed2", "missing", "--plot-only")
-    assert {k: v for k, v in contents(tmp_path).items() if k in rest} == rest
-    assert not list(tmp_path.rglob("*.ckpt"))
-
-
-def test_plot_only_never_deletes_a_result(command, tmp_path: Path) -> None:
-    first = command("--prune-percent", 0)
-    assert first.status == 0, first.err
-    stored = contents(tmp_path, "*.json")
-    assert command("--prune-percent", 0, "--plot-only", "--fresh").status == 0
-    assert contents(tmp_path, "*.json") == stored
-
-
-def test_network_that_died_ends_without_a_traceback(command) -> None:
-    ended = command("--learning-rate", 30)  # no unit is left on; nothing is important
-    assert ended.status == 3
-    assert "an importance is 0 everywhere" in ended.out
+    ended = call_script(script.__name__, *flags, "--seeds", 0, 1, 2)
+    ended.assert_refused("seed2", "missing", "--plot-only")
+    assert {name: data for name, data in files(tmp_path).items() if name not in figures} == stored
