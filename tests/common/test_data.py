@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 from common import data
 from common.data import (
@@ -175,6 +176,14 @@ def test_permuted_tasks(small: Dataset) -> None:
     for task in permuted_tasks(small, 3, seed=7):
         expected = task_permutation(task.number, pixels=16, seed=7)
         np.testing.assert_array_equal(task.permutation, expected)
+
+
+def test_tasks_of_a_run_are_those_of_seed_0_or_of_its_own_seed(small: Dataset) -> None:
+    for permutations, seed in (("fixed", 0), ("per-seed", 5)):
+        wanted = SimpleNamespace(tasks=2, permutations=permutations)
+        for task in data.tasks_of(wanted, small, seed=5):
+            expected = task_permutation(task.number, pixels=16, seed=seed)
+            np.testing.assert_array_equal(task.permutation, expected)
 
 
 @pytest.mark.parametrize("count", [-1, 0, MOST_TASKS + 1, 10**18])
