@@ -10,7 +10,7 @@ import datetime
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,7 +58,7 @@ class Run(Protocol):
 
 def main(
     cls: type[Any],
-    run: Run,
+    run: Callable[..., np.ndarray],
     script: str,
     description: str,
     show: report.Report | None = None,
@@ -69,7 +69,7 @@ def main(
 
     Args:
         cls: the settings, a subclass of `options.Settings`.
-        run: of the script.
+        run: of the script, a `Run`; it takes no λ where the settings have none.
         script: path of the script.
         description: its docstring.
         show: shows and draws the results of all runs; None for accuracies over λ and seeds.
@@ -144,7 +144,12 @@ class Grid:
     """
 
     def __init__(
-        self, name: str, settings: Any, run: Run, dataset: data.Dataset, code: str
+        self,
+        name: str,
+        settings: Any,
+        run: Callable[..., np.ndarray],
+        dataset: data.Dataset,
+        code: str,
     ) -> None:
         """Names the runs and their files.
 

@@ -208,7 +208,7 @@ def _rows(value: Any, end: str = "\n") -> str:
     """
     begin = end + " "
     if value and isinstance(value, dict):
-        fields = (f"{begin}{json.dumps(key)}: {_rows(part, begin)}" for key, part in value.items())
+        fields = [f"{begin}{json.dumps(name)}: {_rows(value[name], begin)}" for name in value]
         return "{" + ",".join(fields) + end + "}"
     if isinstance(value, list) and any(isinstance(element, (list, dict)) for element in value):
         return "[" + ",".join(begin + json.dumps(element) for element in value) + end + "]"
