@@ -68,8 +68,8 @@ def run(
     names = ["", *(f"pruned to percentile {percent}" for percent in path)]
     for number, epochs in progress.phases(list(enumerate(phases)), names):
         if number and progress.at_phase_start:
-            signed = [progress.arrays[f"signed_{name}"] for name in network.NAMES[:4]]
-            masks.prune(pruning.released_first_masks(signed, path[number - 1]))
+            omega = [progress.arrays[f"signed_{name}"] for name in network.NAMES[:4]]
+            masks.prune(pruning.released_first_masks(omega, path[number - 1]))
         trainer.train(task, epoch * epochs, masks=masks.now)
         (test,), (validation,) = trainer.evaluate([task])
         if number == 0:

@@ -63,9 +63,8 @@ def run(
         settings.init,
         network.Dropout(settings.dropout, settings.dropout_layers),
     )
-    loss = losses.cross_entropy
-    if head == "multi":
-        loss = losses.own_head_cross_entropy(len(tasks))
+    own = losses.own_head_cross_entropy(len(tasks))
+    loss = own if head == "multi" else losses.cross_entropy
     trainer = training.Trainer(net, settings, progress, seed, loss=loss)
     mixture = data.mixed(tasks, own_outputs)
     steps = settings.epochs * (mixture.examples // settings.batch_size)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from common import data, evaluation, network, released, schedule, streams, training
 from harness import experiment, options
@@ -68,41 +68,40 @@ def run(
     for task in progress.tasks(tasks):
         if progress.at_phase_start:
             network.assign(teacher, net.trunk)
-        # Old heads do not move, so that teacher and student have them in common.
-        weights = np.where(np.arange(len(tasks)) < task.number, strength, 0).astype(np.float32)
-        inputs = [network.stacked(net.heads), weights, np.float32(settings.temperature)]
         if noisy:
             key = streams.stateless_seed(seed, task.number, streams.TEACHER)[0]
-            inputs += [network.permuted(teacher, task.permutation), net.dropout, key]
+            knows: Any = [network.permuted(teacher, task.permutation), net.dropout, key]
         else:
-            inputs += [evaluation.features(teacher, task)]
+            knows = evaluation.features(teacher, task)
+        # Old heads do not move, so that teacher and student have them in common.
+        weights = np.where(np.arange(len(tasks)) < task.number, strength, 0).astype(np.float32)
+        inputs = [knows, network.stacked(net.heads), weights, np.float32(settings.temperature)]
         trainer.train(task, steps[task.number], auxiliary_inputs=inputs)  # λ Σ_s D_s, below
         trainer.record()
     return progress.matrix()
 
 
-def distillation(inputs, rows, step, heads, weights, temperature, features):
+def distillation(inputs: network.Layers, rows: Any, step: Any, features: Any, *held: Any) -> Any:
     """`distil` with the teacher's h2 of all images, features [N, H2]; the batch has rows [B]."""
     import tensorflow as tf  # here, so that --help need not wait for it
 
-    return distil(inputs.head, tf.gather(features, rows), heads, weights, temperature)
+    return distil(inputs.head, tf.gather(features, rows), held)
 
 
-def noisy_distillation(inputs, rows, step, heads, weights, temperature, teacher, dropout, key):
+def noisy_distillation(inputs: Any, rows: Any, step: Any, teacher: Any, *held: Any) -> Any:
     """`distil` as released (D11): the teacher has dropout of its own."""
-    teacher_h2 = released.teacher_h2(teacher, dropout, key, step, inputs)
-    return distil(inputs.head, teacher_h2, heads, weights, temperature, epsilon=1e-5)
+    return distil(inputs.head, released.teacher_h2(teacher, step, inputs), held, epsilon=1e-5)
 
 
-def distil(student_h2, teacher_h2, heads, weights, temperature, epsilon=0.0):
+def distil(student_h2: Any, teacher_h2: Any, held: Any, epsilon: float = 0.0) -> Any:
     """Returns Σ_s weight_s · mean_n −Σ_k p_nsk log(q_nsk + ε) and its derivative [B, H2] (eq. 8).
 
     p and q are the softmax at temperature τ of the teacher's and the student's logits of head s;
-    heads are V [H2, T·K] and c [T·K] of all tasks, weights λ for old tasks and 0 for others [T].
+    held are V [H2, T·K] and c [T·K] of all tasks, weights λ for old tasks and 0 for others [T], τ.
     """
     import tensorflow as tf
 
-    v, c = heads
+    (v, c), weights, temperature = held
     shape = [student_h2.shape[0], weights.shape[0], -1]
     p = tf.nn.softmax(tf.reshape(teacher_h2 @ v + c, shape) / temperature)
     log_q = tf.nn.log_softmax(tf.reshape(student_h2 @ v + c, shape) / temperature)

@@ -11,7 +11,6 @@ import hashlib
 import math
 import os
 import random
-import stat
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -34,21 +33,7 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-SHIPPED_SHA256 = {
-    "train-images-idx3-ubyte.gz": (
-        "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971"
-    ),
-    "train-labels-idx1-ubyte.gz": (
-        "1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203"
-    ),
-    "t10k-images-idx3-ubyte.gz": (
-        "1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be"
-    ),
-    "t10k-labels-idx1-ubyte.gz": (
-        "b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b"
-    ),
-}
-
+# Of the data that came with the project.
 SHIPPED_CHECKSUM = "b2d8f5bf39174ee5ffeefa97e42d673c35432b411bb5d1f74fbbeddae7f1690a"
 
 ByteArray = npt.NDArray[np.uint8]
@@ -333,73 +318,28 @@ def warnings(dataset: Dataset) -> list[str]:
         a split, and images whose largest pixel is 1 or less.
     """
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    return [*_absent_classes(splits, dataset.classes), *_dark_images(splits)]
-
-
-def _absent_classes(splits: dict[str, Split], classes: int) -> list[str]:
-    """Returns the warning of classes without an image in a split, if there are any."""
-    present = {name: set(np.unique(split.labels).tolist()) for name, split in splits.items()}
-    absent: dict[tuple[str, ...], list[int]] = {}
-    for number in range(classes):
-        names = tuple(name for name in splits if number not in present[name])
-        if names:
-            absent.setdefault(names, []).append(number)
-    if not absent:
-        return []
-
-    advice = set()
-    for names in absent:
-        if len(names) == len(splits):
-            advice.add("number the labels from 0 without gaps")
-        elif ("training" in names) == ("validation" in names):
-            advice.add("use training and test files of the same classes")
-        else:
-            advice.add(
-                f"shuffle the training file (its first {VALIDATION_EXAMPLES} images are the "
-                "validation set; is it sorted by class?)"
-            )
-    where = ", ".join(
-        f"of {_classes(numbers)} in the {_listed(names)} set" for names, numbers in absent.items()
-    )
-    return [f"accuracies will mislead: no image {where}; {' and '.join(sorted(advice))}"]
-
-
-def _dark_images(splits: dict[str, Split]) -> list[str]:
-    """Returns the warning of images whose largest pixel is 1 or less, if there are any."""
-    names = [name for name, split in splits.items() if split.images.max() <= 1]
-    if not names:
-        return []
-    return [
-        f"no pixel of the {_listed(names)} set is above 1, where white is 255: images scaled to "
-        "0-1 seem to have been written as bytes; write them with grey values of 0-255"
-    ]
-
-
-def _classes(numbers: list[int]) -> str:
-    """Returns ascending class numbers in words: the first three ranges, and how many more."""
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and number == ranges[-1][-1] + 1:
-            ranges[-1].append(number)
-        else:
-            ranges.append([number])
-    words = [str(r[0]) if len(r) == 1 else f"{r[0]} to {r[-1]}" for r in ranges[:3]]
-    if len(ranges) > 3:
-        words.append(f"{sum(map(len, ranges[3:]))} more")
-    return f"class{'es' if len(numbers) > 1 else ''} {_listed(words)}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    """Returns words as a list in a sentence: "a", "a and b", "a, b and c"."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    classes = {name: len(np.unique(split.labels)) for name, split in splits.items()}
+    dark = [name for name, split in splits.items() if split.images.max() <= 1]
+    texts = []
+    if min(classes.values()) < dataset.classes:
+        counts = ", ".join(f"{name} {count}" for name, count in classes.items())
+        texts.append(
+            f"accuracies will mislead: there are {dataset.classes} classes, and images of fewer "
+            f"({counts}); number the labels from 0 without gaps, and shuffle the training file"
+        )
+    if dark:
+        texts.append(
+            f"no pixel is above 1, where white is 255 ({', '.join(dark)}); write grey values 0-255"
+        )
+    return texts
 
 
 def load_mnist(data_dir: str | os.PathLike[str] = DATA_DIR) -> Dataset:
     """Reads a data set from four IDX files.
 
     The names are those of MNIST (`FILES`), with or without `.gz`, and `.idx` may stand for `-idx`;
-    where several of these are there, they have to hold the same. The files in the project's own
-    data folder have to be those that came with it; other folders may hold any data.
+    where several of these are there, they have to hold the same. The project's own data folder has
+    to hold the data that came with it; other folders may hold any.
 
     Args:
         data_dir: Folder with the four files.
@@ -408,178 +348,90 @@ def load_mnist(data_dir: str | os.PathLike[str] = DATA_DIR) -> Dataset:
         The data set. Its arrays are read-only views of the contents of the files.
 
     Raises:
-        DataError: If the folder or a file is missing or unreadable, a file is damaged or not of the
-            IDX format, two files of different contents have a claim to one name, the four don't fit
-            together, the training file has no more than 5,000 images, or there are fewer than two
-            classes.
+        DataError: If a file is missing, unreadable, damaged or not of the IDX format, two files of
+            different contents have a claim to one name, the four don't fit together, the training
+            file has no more than 5,000 images, or there are fewer than two classes.
+        OSError: If the folder cannot be searched.
     """
     folder = Path(data_dir)
-    try:
-        present = set(os.listdir(folder))
-    except OSError as error:
+    files = [_read(folder, name) for name in FILES]
+    train_images, train_labels, test_images, test_labels = (_parse(*file) for file in files)
+    classes = int(train_labels.max()) + 1
+    for is_wrong, what in (
+        (len(train_images) != len(train_labels), "training images and labels differ in number"),
+        (len(test_images) != len(test_labels), "test images and labels differ in number"),
+        (train_images.shape[1:] != test_images.shape[1:], "the images differ in size"),
+        (train_labels.min() == train_labels.max(), "all training labels are the same"),
+        (
+            test_labels.max() >= classes,
+            f"a test label is {test_labels.max()}, and no training label is above {classes - 1}",
+        ),
+        (
+            len(train_images) <= VALIDATION_EXAMPLES,
+            f"the first {VALIDATION_EXAMPLES} training images are for validation, and there are "
+            f"{len(train_images)}",
+        ),
+    ):
+        if is_wrong:
+            raise DataError(f"{folder}: {what}; use four files that belong together")
+    digest = hashlib.sha256()
+    for _, content in files:
+        digest.update(content)
+    checksum = digest.hexdigest()
+    if folder.resolve() == DATA_DIR and checksum != SHIPPED_CHECKSUM:
         raise DataError(
-            f"{folder}: {error.strerror}; --data-dir has to be a folder with the four IDX files"
-        ) from error
-
-    found = [_find(folder, present, name) for name in FILES]
-    paths = [path for path, _ in found]
-    train_images, train_labels, test_images, test_labels = (
-        _parse(path, content) for path, content in found
-    )
-    _check_together(paths, train_images, train_labels, test_images, test_labels)
+            f"{folder} has not the data that came with the project (SHA-256 differs); restore "
+            "them, and use --data-dir for other data"
+        )
 
     pixels = math.prod(train_images.shape[1:])
     train_images = train_images.reshape(-1, pixels)
-    test_images = test_images.reshape(-1, pixels)
     cut = VALIDATION_EXAMPLES
     return Dataset(
         train=Split(train_images[cut:], train_labels[cut:]),
         validation=Split(train_images[:cut], train_labels[:cut]),
-        test=Split(test_images, test_labels),
-        classes=int(train_labels.max()) + 1,
+        test=Split(test_images.reshape(-1, pixels), test_labels),
+        classes=classes,
         pixels=pixels,
-        checksum=_sha256(*(content for _, content in found)),
+        checksum=checksum,
     )
 
 
-def _find(folder: Path, present: set[str], name: str) -> tuple[Path, bytes]:
-    """Returns path and contents of one of the four files, under any of its accepted names.
-
-    Args:
-        folder: where it is.
-        present: the names of what is there.
-        name: the first of its names.
-    """
-    dotted = name.replace("-idx", ".idx")
-    names = [one for one in (f"{name}.gz", name, f"{dotted}.gz", dotted) if one in present]
-    if not names:
+def _read(folder: Path, name: str) -> tuple[Path, bytes]:
+    """Returns path and decompressed contents of one of `FILES`, under any of its names."""
+    names = (name, name.replace("-idx", ".idx"))
+    paths = [folder / f"{stem}{suffix}" for stem in names for suffix in (".gz", "")]
+    # Not a folder: some archives unpack each file into one of its name. Nor a pipe or a device.
+    contents = {path: _decompressed(path) for path in paths if path.is_file()}
+    if not contents:
         raise DataError(
-            f"{folder / name}[.gz] is missing; put it there or name another folder with --data-dir"
+            f"there is no file {folder / name}[.gz]; put it there, or name another folder with "
+            "--data-dir"
         )
-    found = [folder / one for one in names]
-    # Some archives of MNIST unpack each file into a folder with the name of the file.
-    path, *others = [one for one in found if not one.is_dir()] or found
-    content = _read(path)
-    if folder.resolve() == DATA_DIR and _sha256(content) != SHIPPED_SHA256.get(path.name):
+    if len(set(contents.values())) > 1:
         raise DataError(
-            f"{path} is not the file that came with the project (SHA-256 differs); restore it, "
-            "and use --data-dir for other data"
+            f"{' and '.join(map(str, contents))} stand for the same file and differ; move one away"
         )
-    content = _unzipped(path, content)
-    for other in others:
-        if _unzipped(other, _read(other)) != content:
-            raise DataError(
-                f"{path} and {other} stand for the same file and differ; move one of them away"
-            )
-    return path, content
+    return next(iter(contents.items()))
 
 
-def _read(path: Path) -> bytes:
-    """Returns the contents of a file as they are."""
+def _decompressed(path: Path) -> bytes:
     try:
-        # Reading a pipe would wait for ever, and reading a device never end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DataError(f"{path} is not a regular file; put the data themselves there")
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}; it has to be a readable file"
-        ) from error
-
-
-def _unzipped(path: Path, content: bytes) -> bytes:
-    """Returns the decompressed contents of a file."""
-    # By content, not by name: browsers decompress downloads and keep the name.
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{path} is a truncated or damaged gzip file; replace it with a sound copy"
-        ) from error
+        content = path.read_bytes()
+        # By content, not by name: browsers decompress downloads and keep the name.
+        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}); replace it by a sound copy") from error
 
 
 def _parse(path: Path, content: bytes) -> ByteArray:
     """Returns the array in an IDX file, [N, rows, columns] or [N], as a view of its bytes."""
-    dimensions = 3 if "images" in path.name else 1
+    kind, dimensions = ("images", 3) if "images" in path.name else ("labels", 1)
     header = struct.Struct(f">{1 + dimensions}I")
-    if len(content) < header.size:
-        raise DataError(
-            f"{path} is cut short: {len(content)} bytes, less than the IDX header of "
-            f"{header.size}; replace it with a sound copy"
-        )
-    magic, *shape = header.unpack_from(content)
-    # Third byte: 8, unsigned bytes. Fourth byte: number of dimensions.
-    expected_magic = 0x0800 + dimensions
-    if magic != expected_magic:
-        raise DataError(
-            f"{path} is not an IDX file of {'images' if dimensions == 3 else 'labels'}: it starts "
-            f"with 0x{magic:08x} instead of 0x{expected_magic:08x}; replace it with the right file"
-        )
-    if 0 in shape:
-        raise DataError(
-            f"{path} is empty: its header says {' x '.join(map(str, shape))}; "
-            "replace it with a file that has data"
-        )
-    expected = header.size + math.prod(shape)
-    if len(content) != expected:
-        raise DataError(
-            f"{path} is too {'short' if len(content) < expected else 'long'}: {len(content)} "
-            f"bytes where its header calls for {expected}; replace it with a sound copy"
-        )
-    return np.frombuffer(content, dtype=np.uint8, offset=header.size).reshape(shape)
-
-
-def _check_together(
-    paths: list[Path],
-    train_images: ByteArray,
-    train_labels: ByteArray,
-    test_images: ByteArray,
-    test_labels: ByteArray,
-) -> None:
-    """Raises DataError unless the four arrays make up one data set; `paths` in their order."""
-    train_images_path, train_labels_path, test_images_path, test_labels_path = paths
-    for images, labels, images_path, labels_path in (
-        (train_images, train_labels, train_images_path, train_labels_path),
-        (test_images, test_labels, test_images_path, test_labels_path),
-    ):
-        if len(images) != len(labels):
-            raise DataError(
-                f"{labels_path} has {len(labels)} labels for the {len(images)} images of "
-                f"{images_path.name}; use files that belong together"
-            )
-    if train_images.shape[1:] != test_images.shape[1:]:
-        raise DataError(
-            f"{test_images_path} has images of {_size(test_images)} pixels, "
-            f"{train_images_path.name} of {_size(train_images)}; use files that belong together"
-        )
-    if len(train_images) <= VALIDATION_EXAMPLES:
-        raise DataError(
-            f"{train_images_path} has {len(train_images)} images, of which the first "
-            f"{VALIDATION_EXAMPLES} are for validation; use a file with more than that"
-        )
-    highest = int(train_labels.max())
-    if train_labels.min() == highest:
-        raise DataError(
-            f"{train_labels_path} has one class only (every label is {highest}); "
-            "use data of at least two classes, labelled from 0"
-        )
-    if test_labels.max() > highest:
-        raise DataError(
-            f"{test_labels_path} has the label {test_labels.max()}, {train_labels_path.name} none "
-            f"above {highest}; use files that belong together"
-        )
-
-
-def _size(images: ByteArray) -> str:
-    """Returns the image size in words, for messages."""
-    return f"{images.shape[1]} x {images.shape[2]}"
-
-
-def _sha256(*contents: bytes) -> str:
-    """Returns the hex SHA-256 of byte strings put together."""
-    digest = hashlib.sha256()
-    for content in contents:
-        digest.update(content)
-    return digest.hexdigest()
+    if len(content) >= header.size:
+        magic, *shape = header.unpack_from(content)
+        # Third byte: 8, unsigned bytes. Fourth byte: number of dimensions.
+        is_whole = 0 < math.prod(shape) == len(content) - header.size
+        if magic == 0x0800 + dimensions and is_whole:
+            return np.frombuffer(content, dtype=np.uint8, offset=header.size).reshape(shape)
+    raise DataError(f"{path} is not a whole IDX file of {kind}; replace it by a sound copy")

@@ -56,26 +56,24 @@ def softmax_twice(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.T
     return each_loss, p * (delta - tf.reduce_sum(p * delta, axis=1, keepdims=True))
 
 
-def teacher_h2(
-    teacher: Sequence[tf.Tensor], dropout: network.Dropout, key: int, step: tf.Tensor, inputs: Any
-) -> tf.Tensor:
+def teacher_h2(teacher: Sequence[Any], step: tf.Tensor, inputs: network.Layers) -> tf.Tensor:
     """Returns h2 [B, H2] of a teacher that has dropout (D11).
 
     Args:
-        teacher: its trunk, W1's rows in the order of the task's pixels.
-        dropout: of the network.
-        key: of the draw, with the step.
+        teacher: its trunk, W1's rows in the order of the task's pixels; the network's dropout; the
+            key of its draw, with the step.
         step: within the task.
         inputs: of the student's layers; the teacher sees the same pixels.
     """
     import tensorflow as tf
 
-    pixels, (_, b1, _, b2) = inputs.hidden1, teacher
+    trunk, dropout, key = teacher
+    pixels, (_, b1, _, b2) = inputs.hidden1, trunk
     batch, hidden = pixels.shape[0], (b1.shape[0], b2.shape[0])
     random_words = dropout.draw(tf.stack([key, step]), 1, batch, hidden)[0]
     no_head = [tf.zeros([hidden[1], 0]), tf.zeros([0])]
     masks = dropout.masks(random_words, batch, hidden)
-    return network.forward([*teacher, *no_head], pixels, masks)[0].head
+    return network.forward([*trunk, *no_head], pixels, masks)[0].head
 
 
 def last_reading(steps: int) -> int:

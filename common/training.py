@@ -32,10 +32,21 @@ class Settings(Protocol):
     read after every so many epochs of a phase and at its end.
     """
 
-    batch_size: int
-    learning_rate: float
-    lr_decay: float
-    lr_decay_epochs: float
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the first step of a task."""
+
+    @property
+    def lr_decay(self) -> float:
+        """Factor on the learning rate after each period."""
+
+    @property
+    def lr_decay_epochs(self) -> float:
+        """The period, in epochs of N/batch steps."""
 
 
 class Progress(Protocol):
@@ -71,14 +82,14 @@ class Progress(Protocol):
 
 
 class Follower(Protocol):
-    """What is gathered along the steps, parameter by parameter (`importance.PathIntegral`).
+    """What is gathered along the steps, parameter by parameter (`importance.PathIntegral`)."""
 
-    Attributes:
-        state: for each quantity that is gathered a list of variables, one for each parameter that
-            is followed and of its shape, in the order of `network.parameters`.
-    """
+    @property
+    def state(self) -> Sequence[Sequence[tf.Variable]]:
+        """For each quantity a list of variables, one for each parameter that is followed.
 
-    state: Sequence[Sequence[tf.Variable]]
+        In the order of `network.parameters`, and of their shapes.
+        """
 
     @property
     def follow(self) -> Callable[..., Sequence[tf.Tensor]]:

@@ -86,7 +86,7 @@ def method(function: Callable[..., np.ndarray]) -> Run:
 
 def main(
     cls: type[Any],
-    run: Run,
+    run: Callable[..., np.ndarray],
     script: str,
     description: str,
     show: report.Report | None = None,
@@ -97,7 +97,7 @@ def main(
 
     Args:
         cls: the settings, a subclass of `options.Settings`.
-        run: of the script.
+        run: of the script, a `Run`; it takes no λ where the settings have none.
         script: path of the script.
         description: its docstring.
         show: shows and draws the results of all runs; None for accuracies over λ and seeds.
@@ -113,15 +113,20 @@ def main(
     with process.errors_in_one_line(
         name, settings.results_dir, interrupted, f"; finished results are safe, and {again}"
     ):
-        dataset = data.load_mnist(settings.data_dir)
-        for warning in data.warnings(dataset):
-            print(f"{name}: warning: {warning}", file=sys.stderr)
-        if settings.train_examples is not None:
-            dataset = dataset.first(settings.train_examples)
-        _check_size(settings, dataset)
-        folder = settings.results_dir / name
-        grid = Grid(name, folder, settings, dataset, results.code_digest(Path(script)))
-        sys.exit(grid.run(run, show or report.accuracy_report))
+        code = results.code_digest(Path(script))
+        grid = Grid(name, settings, run, _read_data(name, settings), code)
+        sys.exit(grid.execute(show or report.accuracy_report))
+
+
+def _read_data(name: str, settings: Any) -> data.Dataset:
+    """Returns the data set of a script's runs, and warns of what trains into nonsense."""
+    dataset = data.load_mnist(settings.data_dir)
+    for warning in data.warnings(dataset):
+        print(f"{name}: warning: {warning}", file=sys.stderr)
+    if settings.train_examples is not None:
+        dataset = dataset.first(settings.train_examples)
+    _check_size(settings, dataset)
+    return dataset
 
 
 def _check_size(settings: Any, dataset: data.Dataset) -> None:
@@ -156,8 +161,8 @@ class Planned:
     @property
     def title(self) -> str:
         """What the screen calls it."""
-        of = "" if self.strength is None else f"λ {results.number(self.strength)}, "
-        return f"{of}seed {self.seed}"
+        strength = "" if self.strength is None else f"λ {results.number(self.strength)}, "
+        return f"{strength}seed {self.seed}"
 
 
 class Grid:
@@ -167,101 +172,59 @@ class Grid:
     """
 
     def __init__(
-        self, name: str, folder: Path, settings: Any, dataset: data.Dataset, code: str
+        self,
+        name: str,
+        settings: Any,
+        run: Callable[..., np.ndarray],
+        dataset: data.Dataset,
+        code: str,
     ) -> None:
         """Names the runs and their files.
 
         Args:
             name: of the script.
-            folder: of its results.
             settings: of the script.
-            dataset: as read.
+            run: of the script.
+            dataset: as read. Who calls this keeps no reference to it: it moves to the device.
             code: `results.code_digest` of the script.
         """
-        self._name, self._folder, self._settings, self._code = name, folder, settings, code
+        self._name, self._settings, self._run, self._code = name, settings, run, code
         self._dataset, self._checksum = dataset, dataset.checksum
+        self._folder = settings.results_dir / name
+        self._device = ""
+        self._display = screen.Display(settings.tensorboard)
 
         def planned(strength: float | None, seed: int) -> Planned:
             files = run_files.files_of(
-                name, folder, settings, strength, seed, dataset.checksum, code
+                name, self._folder, settings, strength, seed, dataset.checksum, code
             )
             return Planned(strength, seed, files)
 
         strengths = getattr(settings, "strength", (None,))
         self._runs = [planned(strength, seed) for strength in strengths for seed in settings.seeds]
 
-    def run(self, run: Run, show: report.Report) -> int:
+    def execute(self, show: report.Report) -> int:
         """Does every run that is not done yet, and reports.
 
         Args:
-            run: of the script.
             show: the results of all runs.
 
         Returns:
             The exit status.
         """
-        display = screen.Display(self._settings.tensorboard)
-        fresh = self._settings.fresh
         done = self._stored()
-        pending = [one for one in self._runs if one not in done]
+        pending = [planned for planned in self._runs if planned not in done]
         if pending:
-            process.writable(self._folder, "--results-dir")
-            if self._settings.tensorboard:
-                process.writable(self._settings.tensorboard, "--tensorboard")
-            with process.silent_unless_failing():
-                import tensorflow as tf
-
-                device = process.set_up_device(self._settings.device)
-                tf.function(lambda one: one, jit_compile=True)(0.0)  # XLA has its say at first use
-                dataset = self._dataset.convert(tf.constant)
-                del self._dataset
-            display.say(f"{self._name} on {device}, TensorFlow {tf.__version__}")
+            self._start_tensorflow()
         else:
-            display.say(f"{self._name}: all runs are done")
-        self._show_settings(display)
-        for one in done:
-            display.say(f"{one.title}: done before, see {one.files.path}")
-        self._warn_of_other_sources(list(done.values()), display)
-        computed, told = 0, False
-        while pending:
-            passed = []
-            for place, one in enumerate(pending):
-                with one.files.locked() as held:
-                    if not held:
-                        passed.append(one)
-                        continue
-                    if fresh:
-                        one.files.discard()
-                    result = one.files.read()
-                    if result is not None:
-                        display.say(f"{one.title}: done by another process")
-                    else:
-                        result = self._one_run(run, one, dataset, device, display)
-                        computed += 1
-                        if computed == 1:
-                            later = pending[place + 1 :]
-                            self._say_what_is_left(later, result["seconds"], display)
-                    done[one] = result
-            if passed and not told:
-                told = True
-                runs = "1 run" if len(passed) == 1 else f"{len(passed)} runs"
-                display.say(f"{runs}: another process is working there; waiting for it")
-            if len(passed) == len(pending):
-                time.sleep(_AGAIN_SECONDS)
-            pending = passed
-        in_order = [done[one] for one in self._runs]
-        suffix = results.settings_hash(*run_files.identities(self._settings, self._checksum))
-        try:
-            show(self._settings, in_order, self._folder, suffix, display)
-        except KeyboardInterrupt as error:
-            again = f"{'without --fresh, ' if fresh else ''}the same command"
-            text = f"all runs are done, and {again} shows and draws them"
-            raise KeyboardInterrupt(text) from error
-        for one in self._runs:
-            for written in (one.files.path, one.files.path.with_suffix(".npz")):
-                if written.exists():
-                    display.say(f"  {written}")
-        return 3 if any(result["status"] == "diverged" for result in in_order) else 0
+            self._display.say(f"{self._name}: all runs are done")
+        self._show_settings()
+        for planned in done:
+            self._display.say(f"{planned.title}: done before, see {planned.files.path}")
+        self._warn_of_other_sources(list(done.values()))
+        done |= self._do(pending)
+        self._report(show, [done[planned] for planned in self._runs])
+        return 3 if any(result["status"] == "diverged" for result in done.values()) else 0
 
     def _stored(self) -> dict[Planned, dict[str, Any]]:
         """Returns the results of the runs that need not be done.
@@ -270,31 +233,98 @@ class Grid:
             ResultError: one cannot be used; or is missing where figures alone are wanted.
         """
         plot_only = getattr(self._settings, "plot_only", False)
-        found: dict[Planned, dict[str, Any]] = {}
+        stored: dict[Planned, dict[str, Any]] = {}
         if self._settings.fresh and not plot_only:
-            return found
-        for one in self._runs:
-            result = one.files.read()
+            return stored
+        for planned in self._runs:
+            result = planned.files.read()
             if result is not None:
-                found[one] = result
+                stored[planned] = result
             elif plot_only:
-                raise results.ResultError(f"{one.files.path} is missing; run without --plot-only")
-        return found
+                path = planned.files.path
+                raise results.ResultError(f"{path} is missing; run without --plot-only")
+        return stored
 
-    def _show_settings(self, display: screen.Display) -> None:
+    def _start_tensorflow(self) -> None:
+        """Loads TensorFlow, and moves the data to the device; not before all else has been checked.
+
+        Raises:
+            UsageError: a folder cannot be written, or there is no such device.
+        """
+        process.writable(self._folder, "--results-dir")
+        if self._settings.tensorboard:
+            process.writable(self._settings.tensorboard, "--tensorboard")
+        with process.silent_unless_failing():
+            import tensorflow as tf
+
+            self._device = process.set_up_device(self._settings.device)
+            tf.function(lambda x: x, jit_compile=True)(0.0)  # XLA has its say at first use
+            self._dataset = self._dataset.convert(tf.constant)
+        self._display.say(f"{self._name} on {self._device}, TensorFlow {tf.__version__}")
+
+    def _do(self, pending: Sequence[Planned]) -> dict[Planned, dict[str, Any]]:
+        """Returns the results of runs: own ones, and of those that others hold in the end theirs.
+
+        Args:
+            pending: the runs.
+        """
+        done: dict[Planned, dict[str, Any]] = {}
+        is_first, told = True, False
+        while pending:
+            passed = []
+            for place, planned in enumerate(pending):
+                with planned.files.locked() as held:
+                    if not held:
+                        passed.append(planned)
+                        continue
+                    if self._settings.fresh:
+                        planned.files.discard()
+                    result = planned.files.read()
+                    if result is not None:
+                        self._display.say(f"{planned.title}: done by another process")
+                    else:
+                        result = self._do_one(planned)
+                        if is_first:
+                            self._say_what_is_left(pending[place + 1 :], result["seconds"])
+                        is_first = False
+                    done[planned] = result
+            if passed and not told:
+                told = True
+                runs = "1 run" if len(passed) == 1 else f"{len(passed)} runs"
+                self._display.say(f"{runs}: another process is working there; waiting for it")
+            if len(passed) == len(pending):
+                time.sleep(_AGAIN_SECONDS)
+            pending = passed
+        return done
+
+    def _report(self, show: report.Report, runs: Sequence[dict[str, Any]]) -> None:
+        """Shows and draws the results of all runs, and names their files."""
+        suffix = results.settings_hash(*run_files.identities(self._settings, self._checksum))
+        try:
+            show(self._settings, runs, self._folder, suffix, self._display)
+        except KeyboardInterrupt as error:
+            again = f"{'without --fresh, ' if self._settings.fresh else ''}the same command"
+            text = f"all runs are done, and {again} shows and draws them"
+            raise KeyboardInterrupt(text) from error
+        for planned in self._runs:
+            for path in (planned.files.path, planned.files.path.with_suffix(".npz")):
+                if path.exists():
+                    self._display.say(f"  {path}")
+
+    def _show_settings(self) -> None:
         """Shows what differs from the script's defaults, and the rest in columns."""
-        now = self._settings
-        identity, default = run_files.identities(now, self._checksum)
+        settings, display = self._settings, self._display
+        identity, default = run_files.identities(settings, self._checksum)
         changed: list[str] = []
         kept: list[str] = []
-        for name, known in options.options_of(type(now)).items():
+        for name, declared in options.options_of(type(settings)).items():
             if name in identity and name != "as_released":
-                text = f"{known.flag} {options.shown(getattr(now, name))}"
+                text = f"{declared.flag} {options.shown(getattr(settings, name))}"
                 (kept if identity[name] == default[name] else changed).append(text)
         text = f"data {identity['data'][:8]}"
         (kept if identity["data"] == default["data"] else changed).append(text)
         display.say(f"  not the defaults: {', '.join(changed) or 'nothing'}")
-        display.say(f"  as released: {' '.join(now.as_released) or 'nothing'}")
+        display.say(f"  as released: {' '.join(settings.as_released) or 'nothing'}")
         width = max(len(text) for text in kept) + 2
         columns = max(1, min(_COLUMNS, display.width // width))
         for first in range(0, len(kept), columns):
@@ -302,58 +332,48 @@ class Grid:
             display.say(f"  {row.rstrip()}")
         runs = len(self._runs)
         if runs > 1:
-            seeds = len(now.seeds)
+            seeds = len(settings.seeds)
             display.say(f"{runs} runs, λ x seeds: {runs // seeds} x {seeds}")
 
-    def _warn_of_other_sources(
-        self, stored: Sequence[dict[str, Any]], display: screen.Display
-    ) -> None:
+    def _warn_of_other_sources(self, stored: Sequence[dict[str, Any]]) -> None:
         other = sum(result["versions"].get("code") != self._code for result in stored)
         if other:
             which = "a stored result" if other == 1 else f"{other} stored results"
-            display.say(f"{which} of other sources of this script; --fresh computes anew")
+            self._display.say(f"{which} of other sources of this script; --fresh computes anew")
 
-    def _say_what_is_left(
-        self, later: Sequence[Planned], seconds: float, display: screen.Display
-    ) -> None:
-        left = sum(self._settings.fresh or not one.files.path.exists() for one in later)
+    def _say_what_is_left(self, later: Sequence[Planned], seconds: float) -> None:
+        fresh = self._settings.fresh
+        left = sum(fresh or not planned.files.path.exists() for planned in later)
         if left:
             runs, they = (
                 ("1 run is", "it takes") if left == 1 else (f"{left} runs are", "they take")
             )
             text = screen.duration(left * seconds)
-            display.say(f"{runs} left; at this pace {they} {text}")
+            self._display.say(f"{runs} left; at this pace {they} {text}")
 
-    def _one_run(
-        self,
-        run: Run,
-        planned: Planned,
-        dataset: data.Dataset,
-        device: str,
-        display: screen.Display,
-    ) -> dict[str, Any]:
+    def _do_one(self, planned: Planned) -> dict[str, Any]:
         """Does a run that this process holds, stores its result and returns it."""
         import tensorflow as tf
 
         strength, seed, files = planned.strength, planned.seed, planned.files
-        progress = Progress(files, display, self._versions(device))
+        progress = Progress(files, self._display, self._versions())
         arguments: dict[str, Any] = {"seed": seed, "progress": progress}
         if strength is not None:
             arguments["strength"] = strength
-        tasks = data.tasks_of(self._settings, dataset, seed)
+        tasks = data.tasks_of(self._settings, self._dataset, seed)
         result: dict[str, Any] = {
             "status": "finished",
             "accuracy": None,
             "validation_accuracy": None,
             "metrics": None,
         }
-        display.say(f"{planned.title}:")
+        self._display.say(f"{planned.title}:")
         try:
-            with display.run(f"{self._name}/{files.path.stem}"):
-                run(self._settings, tasks, **arguments)
+            with self._display.run(f"{self._name}/{files.path.stem}"):
+                self._run(self._settings, tasks, **arguments)
         except consolidation.Diverged as error:
             result.update(status="diverged", diverged=self._blame(planned, progress, error))
-            display.say(result["diverged"])
+            self._display.say(result["diverged"])
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             raise options.UsageError(
                 f"out of memory at {progress.place}; lower --hidden, --tasks or --batch-size"
@@ -376,7 +396,7 @@ class Grid:
         files.finish(result, progress.arrays)
         return {**files.label, **result}
 
-    def _versions(self, device: str) -> dict[str, str]:
+    def _versions(self) -> dict[str, str]:
         """Returns the versions that a result names."""
         import tensorflow as tf
 
@@ -385,7 +405,7 @@ class Grid:
             "tensorflow": tf.__version__,
             "numpy": np.__version__,
             "platform": platform.platform(),
-            "device": device,
+            "device": self._device,
             "threads": process.threads(),
             "code": self._code,
         }

@@ -46,6 +46,31 @@ class Option:
     choices: tuple[str, ...] = ()
     released: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def verify(self, value: Any) -> None:
+        """Refuses a value that is not allowed; None, where a setting is not set, always is.
+
+        Args:
+            value: of the setting, or one of its values where it has several.
+
+        Raises:
+            UsageError: the value is refused.
+        """
+        if value is None:
+            return
+        if self.choices and value not in self.choices:
+            raise UsageError(
+                f"{self.flag} {value!r} is none of {', '.join(self.choices)}"
+                + did_you_mean(self.choices, value)
+            )
+        if self.check and not self.check(value):
+            raise UsageError(f"{self.flag} {value} is not {self.allowed}")
+        low, high = FLOAT32
+        if isinstance(value, float) and value and not low <= abs(value) <= high:
+            raise UsageError(
+                f"{self.flag} {value} does not fit into a 32-bit float; it has to "
+                f"be {low:g} to {high:g}, or 0 where that is allowed"
+            )
+
 
 def option(default: Any, text: str, **details: Any) -> Any:
     """Returns a dataclass field for a method's own setting; `details` as in `Option`."""
@@ -189,39 +214,20 @@ class Settings:
     def __post_init__(self) -> None:
         """Checks every value, and gives equal settings one form."""
         hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if hints[field.name] in (float, float | None) and value is not None:
-                value = float(value) + 0.0  # -0 is 0
-            elif hints[field.name] == tuple[float, ...]:
-                value = tuple(float(one) + 0.0 for one in value)
-            elif field.name == "as_released":
-                known_first = [defect for defect in self.DEFECTS if defect in value]
-                value = (*known_first, *(one for one in value if one not in known_first))
-            object.__setattr__(self, field.name, value)
-        for name, known in options_of(type(self)).items():
+        for name, declared in options_of(type(self)).items():
             value = getattr(self, name)
+            if hints[name] in (float, float | None) and value is not None:
+                value = float(value) + 0.0  # -0 is 0
+            elif hints[name] == tuple[float, ...]:
+                value = tuple(float(each) + 0.0 for each in value)
+            object.__setattr__(self, name, value)
             values = value if isinstance(value, tuple) else (value,)
-            if isinstance(value, tuple) and not value and name != "as_released":
-                raise UsageError(f"{known.flag} needs at least one value")
-            for one in values:
-                if one is None:
-                    continue
-                if known.choices and one not in known.choices:
-                    raise UsageError(
-                        f"{known.flag} {one!r} is none of {', '.join(known.choices)}"
-                        + did_you_mean(known.choices, one)
-                    )
-                if known.check and not known.check(one):
-                    raise UsageError(f"{known.flag} {one} is not {known.allowed}")
-                low, high = FLOAT32
-                if isinstance(one, float) and one and not low <= abs(one) <= high:
-                    raise UsageError(
-                        f"{known.flag} {one} does not fit into a 32-bit float; it has to "
-                        f"be {low:g} to {high:g}, or 0 where that is allowed"
-                    )
+            if not values and name != "as_released":
+                raise UsageError(f"{declared.flag} needs at least one value")
+            for each in values:
+                declared.verify(each)
             if name in ("seeds", "strength") and len(set(values)) < len(values):
-                raise UsageError(f"{known.flag} names a value twice")
+                raise UsageError(f"{declared.flag} names a value twice")
         own: Any = self
         if len(getattr(self, "hidden", (1, 1))) != 2:
             raise UsageError("--hidden needs two numbers, one for each hidden layer")
@@ -234,6 +240,8 @@ class Settings:
                 f"--as-released {unknown[0]}: this script has {', '.join(self.DEFECTS) or 'none'}"
                 + did_you_mean(self.DEFECTS, *misspelt)
             )
+        in_order = tuple(defect for defect in self.DEFECTS if defect in self.as_released)
+        object.__setattr__(self, "as_released", in_order)
         if "D16" in self.as_released and getattr(self, "update", "explicit") != "explicit":
             raise UsageError("--as-released D16 is --update explicit; they contradict each other")
 
@@ -252,35 +260,39 @@ class Settings:
 
 
 def options_of(cls: type[Settings]) -> dict[str, Option]:
-    """Returns the option of every field of a settings class, with its flag."""
-    found: dict[str, Option] = {}
+    """Returns the option of every field of a settings class, with its flag.
+
+    Raises:
+        TypeError: a field is neither shared nor declared.
+    """
+    options: dict[str, Option] = {}
     for field in dataclasses.fields(cls):
-        known = field.metadata.get("option") or SHARED[field.name]
-        flag = known.flag or "--" + field.name.replace("_", "-")
-        found[field.name] = dataclasses.replace(known, flag=flag)
-    return found
+        name = field.name
+        declared = field.metadata.get("option") or SHARED.get(name)
+        if declared is None:
+            raise TypeError(f"{name} is no setting of `SHARED`; declare it with `options.option`")
+        if name != "as_released" or cls.DEFECTS:
+            flag = declared.flag or "--" + name.replace("_", "-")
+            options[name] = dataclasses.replace(declared, flag=flag)
+    return options
 
 
 # As typed, and as word processors and web pages turn them out.
 _DASHES = ("-", "–", "—", "−")
 
 
-def did_you_mean(known: Iterable[str], *words: object) -> str:
+def did_you_mean(right: Iterable[str], *misspelt: object) -> str:
     """Returns "; did you mean …?" with the names that misspelt ones are like, "" if there are none.
 
     Capitals, and dashes in front, do not count.
-
-    Args:
-        known: names.
-        *words: misspelt ones.
     """
 
     def plain(word: object) -> str:
         return str(word).lstrip("".join(_DASHES)).lower()
 
-    names = {plain(name): name for name in known}
+    names = {plain(name): name for name in right}
     meant = []
-    for word in map(plain, words):
+    for word in map(plain, misspelt):
         longer = [name for name in names if name.startswith(word)]
         close = longer if len(longer) == 1 else difflib.get_close_matches(word, names, 1, 0.75)
         meant += [names[name] for name in close]
@@ -328,22 +340,22 @@ def parse(
     )
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}
-    own = [name for name in fields if name not in {f.name for f in dataclasses.fields(Settings)}]
-    known_options = options_of(cls)
-    for name in [*own, *(name for name in fields if name not in own)]:
-        known = known_options[name]
-        text = f"{known.help} [{shown(fields[name].default)}]"
-        for defect, value in known.released.items():
+    of_every_script = {field.name for field in dataclasses.fields(Settings)}
+    options = options_of(cls)
+    for name in sorted(options, key=of_every_script.__contains__):  # the script's own come first
+        declared = options[name]
+        text = f"{declared.help} [{shown(fields[name].default)}]"
+        for defect, value in declared.released.items():
             if defect in cls.DEFECTS:
                 text += f" [with {defect}: {shown(value)}]"
-        extra: dict[str, Any] = {"dest": name, "help": text.replace("%", "%%")}
+        keywords: dict[str, Any] = {"dest": name, "help": text.replace("%", "%%")}
         if hints[name] is bool:
-            extra["action"] = "store_true"
+            keywords["action"] = "store_true"
         elif name == "as_released":
-            extra.update(nargs="*", metavar="D")
+            keywords.update(nargs="*", metavar="D")
         else:
-            extra.update(_values(hints[name], known))
-        parser.add_argument(known.flag, **extra)
+            keywords.update(_values(hints[name], declared))
+        parser.add_argument(declared.flag, **keywords)
         if name == "figures":
             text = "the same as --figures none"
             parser.add_argument(
@@ -354,11 +366,9 @@ def parse(
         if isinstance(value, list):
             given[name] = tuple(value)
     if given.get("as_released") == ():
-        if not cls.DEFECTS:
-            parser.error("--as-released: this script repeats no defect")
         given["as_released"] = cls.DEFECTS
-    for name, known in known_options.items():
-        for defect, value in known.released.items():
+    for name, declared in options.items():
+        for defect, value in declared.released.items():
             if defect in given.get("as_released", ()):
                 given.setdefault(name, value)
     if "steps" in fields and len(given.keys() & {"epochs", "steps"}) == 1:
@@ -369,21 +379,21 @@ def parse(
         parser.error(str(error))
 
 
-def _values(hint: Any, known: Option) -> dict[str, Any]:
+def _values(hint: Any, declared: Option) -> dict[str, Any]:
     """Returns argparse's words for a type."""
-    extra: dict[str, Any] = {}
-    arguments = [one for one in typing.get_args(hint) if one not in (type(None), Ellipsis)]
+    keywords: dict[str, Any] = {}
+    inner = [kind for kind in typing.get_args(hint) if kind not in (type(None), Ellipsis)]
     if typing.get_origin(hint) is tuple:
-        extra["nargs"] = "+"
-    kind = arguments[0] if arguments else hint
-    extra["metavar"] = {int: "N", float: "X", Path: "DIR"}.get(kind)
+        keywords["nargs"] = "+"
+    kind = inner[0] if inner else hint
+    keywords["metavar"] = {int: "N", float: "X", Path: "DIR"}.get(kind)
     if kind is Path:
-        extra["type"] = folder
+        keywords["type"] = folder
     elif kind in (int, float):
-        extra["type"] = number(kind, known.allowed)
-    elif known.choices:
-        extra["metavar"] = f"{{{','.join(known.choices)}}}"
-    return extra
+        keywords["type"] = number(kind, declared.allowed)
+    elif declared.choices:
+        keywords["metavar"] = f"{{{','.join(declared.choices)}}}"
+    return keywords
 
 
 def number(kind: type[int] | type[float], allowed: str) -> Callable[[str], float]:
@@ -419,7 +429,7 @@ def shown(value: Any) -> str:
     if value is None or value == () or value is False:
         return "no"
     if isinstance(value, tuple):
-        return " ".join(shown(one) for one in value)
+        return " ".join(map(shown, value))
     if isinstance(value, float):
         return results.number(value)
     if isinstance(value, Path) and value.is_relative_to(ROOT):

@@ -184,9 +184,6 @@ class _Bare(ast.NodeTransformer):
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON file, row by row, whole or not at all.
 
-    A list of scalars stands on one line (a row of a matrix, a histogram), and so does a dict of
-    those in a list (a reading of a trace, a pruning round).
-
     Raises:
         ValueError, TypeError: content is no JSON; NaN is none.
         OSError: the file cannot be written.
@@ -199,24 +196,23 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _rows(value: Any, depth: int = 0, listed: bool = False) -> str:
-    """Returns JSON as text; listed: the value is an element of a list."""
-    is_dict = isinstance(value, dict)
-    if _is_row(value) or (is_dict and (listed or not value) and all(map(_is_row, value.values()))):
-        return json.dumps(value)
-    if is_dict:
-        lines = [f"{json.dumps(key)}: {_rows(part, depth + 1)}" for key, part in value.items()]
-    else:
-        lines = [_rows(part, depth + 1, listed=True) for part in value]
-    first, last = "{}" if is_dict else "[]"
-    line = "\n" + " " * depth
-    return first + ",".join(f"{line} {text}" for text in lines) + line + last
+def _rows(value: Any, end: str = "\n") -> str:
+    """Returns JSON as text, a line for every field and every row.
 
+    A list of scalars is a row, and so is each element of another list: a row of a matrix, a
+    histogram, a reading of a trace.
 
-def _is_row(value: Any) -> bool:
-    """Whether JSON is a scalar, or a list of scalars."""
-    parts = value if isinstance(value, list) else [value]
-    return not any(isinstance(part, (dict, list)) for part in parts)
+    Args:
+        value: JSON.
+        end: what the last bracket follows: the end of a line, and spaces.
+    """
+    begin = end + " "
+    if value and isinstance(value, dict):
+        fields = [f"{begin}{json.dumps(name)}: {_rows(value[name], begin)}" for name in value]
+        return "{" + ",".join(fields) + end + "}"
+    if isinstance(value, list) and any(isinstance(element, (list, dict)) for element in value):
+        return "[" + ",".join(begin + json.dumps(element) for element in value) + end + "]"
+    return json.dumps(value)
 
 
 @contextlib.contextmanager

@@ -122,19 +122,19 @@ class Display:
         """
         columns = list(zip(header, *rows, strict=True))
         words = [[word for cell in cells for word in _WORD.findall(cell)] for cells in columns]
-        widths = [max(map(cell_len, of_column), default=0) for of_column in words]
+        widths = [max(map(cell_len, column), default=0) for column in words]
         whole = [max(map(cell_len, cells)) for cells in columns]
         # A heading may take twice as many lines as a cell.
         long = [max([cell_len(head) / 2, *map(cell_len, cells)]) for head, *cells in columns]
-        look: dict[str, Any] = {}
+        frame: dict[str, Any] = {}
         room = self.width - (3 * len(columns) + 1)
         if sum(widths) > room:
-            look = {"box": rich.box.SIMPLE_HEAD, "show_edge": False, "padding": 0}
+            frame = {"box": rich.box.SIMPLE_HEAD, "show_edge": False, "padding": 0}
             room = self.width - (len(columns) - 1)
         while sum(widths) < min(room, sum(whole)):
             growing = [k for k, width in enumerate(widths) if width < whole[k]]
             widths[max(growing, key=lambda k: long[k] / widths[k])] += 1
-        table = rich.table.Table(title=title, title_justify="left", **look)
+        table = rich.table.Table(title=title, title_justify="left", **frame)
         for k, (heading, width) in enumerate(zip(header, widths, strict=True)):
             table.add_column(heading, width=width, justify="right" if k else "left")
         for row in rows:

@@ -54,7 +54,7 @@ def record(form: Form | None = None, **fields: Form) -> Form:
     return lambda value: (
         isinstance(value, dict)
         and fields.keys() <= value.keys()
-        and all(fields.get(key, other)(part) for key, part in value.items())
+        and all(fields.get(key, other)(entry) for key, entry in value.items())
     )
 
 
@@ -82,7 +82,7 @@ _measured = record(EWC=_described, MAS=_described, ANPyC=_described)
 _DETAILS: Mapping[str, Form] = {
     "sparsity": lambda rounds: (
         listed(record(fraction, task=whole, percent=_percent, overall=fraction), 1)(rounds)
-        and all(one.keys() == rounds[0].keys() for one in rounds)
+        and all(each.keys() == rounds[0].keys() for each in rounds)
     ),
     "omega": record(_histogram, all=_histogram),
     "path": listed(
@@ -146,15 +146,16 @@ def _misfit(result: results.Result) -> str:
     readings = result.get("trace", [])
     expects_readings = "trace" in result or settings.get("evaluate_every") is not None
     if (expects_readings and not readings) or any(
-        len(one["accuracy"]) != one["task"] + 1 or one["task"] >= tasks for one in readings
+        len(reading["accuracy"]) != reading["task"] + 1 or reading["task"] >= tasks
+        for reading in readings
     ):
         return "trace"
-    found, expected = result["metrics"], results.metrics_of(result["accuracy"], readings)
-    if not isinstance(found, dict) or found.keys() != expected.keys():
+    stored, expected = result["metrics"], results.metrics_of(result["accuracy"], readings)
+    if not isinstance(stored, dict) or stored.keys() != expected.keys():
         return "metrics"
     for key, value in expected.items():
-        if not _near(found[key], value):
-            return f"{key} is {found[key]}, and its accuracies give {value}"
+        if not _near(stored[key], value):
+            return f"{key} is {stored[key]}, and its accuracies give {value}"
     return _misfit_of_study(result) if result["script"] == "cal_importance_distribution" else ""
 
 
@@ -167,7 +168,7 @@ def _misfit_of_study(result: results.Result) -> str:
     return "" if result.get("importance", {}).keys() == {"before", "after"} else "importance"
 
 
-def _near(found: Any, expected: float | None) -> bool:
-    if found is None or expected is None:
-        return found is expected
-    return within(expected - _PRECISION, expected + _PRECISION)(found)
+def _near(stored: Any, expected: float | None) -> bool:
+    if stored is None or expected is None:
+        return stored is expected
+    return within(expected - _PRECISION, expected + _PRECISION)(stored)

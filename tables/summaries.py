@@ -80,15 +80,18 @@ def scripts(
             if row.command and not row.command.flags:
                 seconds.setdefault(row.command.script, []).append(result["seconds"])
     cells = [
-        [f"`{script}.py`", *texts, _duration(statistics.median(seconds[script]))]
+        [f"`{script}.py`", *texts, _duration(seconds.get(script))]
         for script, texts in described.items()
     ]
     return pages.markdown(["command", "scenario", "what it is", "time"], cells, texts=3)
 
 
-def _duration(seconds: float) -> str:
-    """Returns seconds, or from 100 on minutes."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+def _duration(seconds: Sequence[float] | None) -> str:
+    """Returns the median in seconds, or from 100 on in minutes; "-" where there is no run."""
+    if not seconds:
+        return "-"
+    median = statistics.median(seconds)
+    return f"{median:.0f} s" if median < 100 else f"{median / 60:.0f} min"
 
 
 def defects(filled: contents.TableResults) -> str | None:

@@ -79,11 +79,11 @@ def tiny_arguments(tiny_data: Path) -> dict[str, list[str]]:
     arguments = {}
     # All of them now, since modules that load lazily must not do so in several threads at once.
     for script in SCRIPTS:
-        known = options.options_of(importlib.import_module(script).Settings)
+        declared = options.options_of(importlib.import_module(script).Settings)
         arguments[script] = ["--data-dir", str(tiny_data), *EXTRA.get(script, [])]
         for name, value in TINY.items():
-            if name in known:
-                arguments[script] += [known[name].flag, *value.split()]
+            if name in declared:
+                arguments[script] += [declared[name].flag, *value.split()]
     return arguments
 
 

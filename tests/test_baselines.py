@@ -271,7 +271,7 @@ def test_distillation_loss_and_derivative_equal_the_slow_loop(epsilon, temperatu
 
     arguments = map(tf.constant, (STUDENT, TEACHER))
     heads, weights = [tf.constant(OLD_V), tf.constant(OLD_C)], tf.constant(WEIGHTS)
-    loss, delta = lwf.distil(*arguments, heads, weights, temperature, epsilon)
+    loss, delta = lwf.distil(*arguments, (heads, weights, temperature), epsilon)
     assert float(loss) == pytest.approx(slow(STUDENT), rel=1e-9)
     expected = oracles.finite_differences(slow, STUDENT)
     np.testing.assert_allclose(delta, expected, rtol=1e-5, atol=1e-8)
@@ -282,7 +282,7 @@ def test_distillation_stays_finite_where_the_student_gives_a_class_no_chance() -
         tf.constant(array, tf.float32)
         for array in (100 * STUDENT, 100 * TEACHER, OLD_V, OLD_C, WEIGHTS)
     )
-    loss, delta = lwf.distil(student, teacher, [v, c], weights, np.float32(2))
+    loss, delta = lwf.distil(student, teacher, ([v, c], weights, np.float32(2)))
     assert np.isfinite(float(loss))
     assert np.isfinite(delta.numpy()).all()
 
@@ -346,7 +346,7 @@ def test_noisy_teacher_adds_its_epsilon() -> None:
     pixels = oracles.pixels_of(TASKS[0])[:20]
     inputs, _ = network.forward(net.parameters(2), tf.constant(pixels, tf.float32))
     weights = np.array([1.5, 1.5, 0], np.float32)
-    rest = (network.stacked(net.heads), weights, np.float32(2), teacher.trunk, Dropout(), 7)
+    rest = ((teacher.trunk, Dropout(), 7), network.stacked(net.heads), weights, np.float32(2))
     loss, _ = lwf.noisy_distillation(inputs, None, tf.constant(0), *rest)
     h2s = [
         [oracles.layers(float64(each.parameters(0)), x)[1] for x in pixels]
@@ -361,10 +361,11 @@ def test_noisy_teacher_drops_other_units_at_every_step_and_key() -> None:
     net = initial()
     pixels = tf.constant(oracles.pixels_of(TASKS[0])[:20], tf.float32)
     inputs, _ = network.forward(net.parameters(2), pixels)
-    rest = (network.stacked(net.heads), tf.ones(3), np.float32(2), net.trunk, Dropout(0.5))
+    held = (network.stacked(net.heads), tf.ones(3), np.float32(2))
 
     def loss(step: int, key: int) -> float:
-        return float(lwf.noisy_distillation(inputs, None, tf.constant(step), *rest, key)[0])
+        teacher = net.trunk, Dropout(0.5), key
+        return float(lwf.noisy_distillation(inputs, None, tf.constant(step), teacher, *held)[0])
 
     assert len({loss(step, key) for step in range(3) for key in range(3)}) == 9
 

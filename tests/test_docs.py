@@ -17,7 +17,6 @@ import reproduce_tables
 from harness import options
 from tables import cli, pages
 from tables.rows import release
-from tests import conftest
 
 import numpy as np
 import pytest
@@ -61,28 +60,21 @@ def test_links(page: Path) -> None:
 def commands(text: str) -> Iterator[list[str]]:
     """Yields the words of every Python command: of shell blocks, and of code within lines."""
     lines = [line for block in fenced(text, "bash") for line in block.splitlines()]
-    lines += [one for one in re.findall(r"`([^`\n]+)`", prose(text)) if re.match(r"\w+\.py ", one)]
+    lines += re.findall(r"`(\w+\.py [^`\n]+)`", prose(text))
     for line in lines:
-        for part in re.split(r"&&|>", line.split("   #")[0]):
-            words = shlex.split(part)
+        for command in re.split(r"&&|>", line.split("   #")[0]):
+            words = shlex.split(command)
             if words and words[0].endswith("bin/python"):
                 yield words[1:]
             elif words and words[0].endswith(".py"):
                 yield words
 
 
-def test_commands_are_found_in_blocks_and_within_lines() -> None:
-    line = ".venv/bin/python ewc.py --seeds 0 > log && cd .. && mas.py --xi '1 2'   # so that"
-    text = f"As `lwf.py --tasks 3` or `ls`\n\n```bash\n{line}\n```\n\n```text\n`si.py`\n```\n"
-    expected = [["ewc.py", "--seeds", "0"], ["mas.py", "--xi", "1 2"], ["lwf.py", "--tasks", "3"]]
-    assert list(commands(text)) == expected
-
-
 @each_page
 def test_commands(page: Path) -> None:
-    found = list(commands(text_of(page)))
-    assert found or page not in (ROOT / "README.md", ROOT / "docs" / "running.md")
-    for words in found:
+    lines = list(commands(text_of(page)))
+    assert lines or page not in (ROOT / "README.md", ROOT / "docs" / "running.md")
+    for words in lines:
         if words[0] == "-m":
             assert importlib.util.find_spec(words[1])
         elif words[0] == "reproduce_tables.py":
@@ -94,19 +86,19 @@ def test_commands(page: Path) -> None:
 
 
 def test_versions_of_python() -> None:
-    def found(pattern: str, path: str) -> str:
+    def said(pattern: str, path: str) -> str:
         match = re.search(pattern, text_of(ROOT / path))
         assert match, path
         return match[1]
 
-    oldest = found(r"`python3` of version 3\.(\d+) to 3\.\d+", "README.md")
-    newest = found(r"`python3` of version 3\.\d+ to 3\.(\d+)", "README.md")
+    oldest = said(r"`python3` of version 3\.(\d+) to 3\.\d+", "README.md")
+    newest = said(r"`python3` of version 3\.\d+ to 3\.(\d+)", "README.md")
     versions = [f"3.{number}" for number in range(int(oldest), int(newest) + 1)]
     assert (3, int(oldest)) == common.OLDEST_PYTHON
     project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
     assert project["requires-python"] == f">=3.{oldest}"
-    assert found(r'pythons="(.+)"', ".ci/run").split() == versions
-    assert json.loads(found(r"python: (\[.+\])", ".github/workflows/tests.yml")) == versions
+    assert said(r'pythons="(.+)"', ".ci/run").split() == versions
+    assert json.loads(said(r"python: (\[.+\])", ".github/workflows/tests.yml")) == versions
 
 
 def test_constraints_are_the_versions_of_the_published_results() -> None:
@@ -119,22 +111,15 @@ def test_constraints_are_the_versions_of_the_published_results() -> None:
     assert "Python 3.11.7 " in text_of(ROOT / "constraints.txt")
 
 
-def test_quick_start_comes_first() -> None:
-    lines = text_of(ROOT / "README.md").splitlines()
-    assert len(lines) <= 250
-    start = "\n".join(lines[:60])
-    assert "```bash\n" in start and "![" in start
-
-
 def flags(text: str) -> set[str]:
     return set(re.findall(r"(?<!\w)--[a-z][a-z-]+", text))
 
 
 def test_flags() -> None:
     of_scripts = set()
-    for script in conftest.SCRIPTS:
+    for script in release.SCRIPTS:
         cls = importlib.import_module(script).Settings
-        of_scripts |= {one.flag for one in options.options_of(cls).values()}
+        of_scripts |= {declared.flag for declared in options.options_of(cls).values()}
     of_tables = {"--help", "--jobs", "--list", "--csv", "--check", "--results-dir", "--no-figures"}
     for page in GUIDES:
         assert flags(prose(text_of(page))) <= of_scripts | of_tables, page
@@ -152,7 +137,7 @@ def rows(page: str, heading: str) -> list[list[str]]:
 
 def test_defects() -> None:
     of_scripts = {
-        script: importlib.import_module(script).Settings.DEFECTS for script in conftest.SCRIPTS
+        script: importlib.import_module(script).Settings.DEFECTS for script in release.SCRIPTS
     }
     table = rows("docs/release.md", "## Defects")
     listed = {number: scripts.split(", ") for number, scripts, *_ in table}
@@ -169,11 +154,6 @@ def test_grids_of_the_default_strengths_are_those_of_the_table() -> None:
     text = text_of(ROOT / "docs" / "release.md")
     for script, grid in release.GRIDS.items():
         assert f".venv/bin/python {script}.py {grid} --seeds 100\n" in text
-
-
-def test_every_script_has_a_row() -> None:
-    names = [command.strip("`").split(".py")[0] for command, *_ in rows("README.md", "## Scripts")]
-    assert sorted(names) == sorted(conftest.SCRIPTS)
 
 
 def test_python_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import options, results
-from tests.conftest import SCRIPTS, Ended
+from tests.conftest import Ended
 
 import pytest
 
@@ -90,6 +90,9 @@ NOT_IN_IDENTITY = {
 }
 
 
+each_released = pytest.mark.parametrize("script", SETTINGS)
+
+
 def settings_of(script: str) -> type[options.Settings]:
     """Return a script's settings class."""
     cls = importlib.import_module(script).Settings
@@ -127,6 +130,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Any:
 # Defaults
 
 
+@each_released
 def test_defaults_are_those_of_the_release(script: str) -> None:
     settings = parse(script)
     general = {"tasks": 10, "seeds": (0,), "init": "truncated-normal"}
@@ -136,26 +140,18 @@ def test_defaults_are_those_of_the_release(script: str) -> None:
             assert getattr(settings, name, None) == value, name
         elif value is not None:  # unspecified: not a setting, or of no effect
             assert getattr(settings, name) == value, name
+    assert settings.as_released == ()
+    assert getattr(settings, "update", "proximal") == "proximal"
+    assert getattr(settings, "evaluate_every", None) is None
 
 
 def test_shared_defaults(script: str) -> None:
     settings = parse(script)
+    assert settings == settings_of(script)()
     assert (settings.data_dir, settings.results_dir) == (ROOT / "data", ROOT / "runs")
     assert (settings.device, settings.permutations) == ("auto", "fixed")
-    assert getattr(settings, "update", "proximal") == "proximal"
-    assert settings.as_released == ()
     assert (settings.fresh, settings.figures) == (False, "png")
     assert settings.tensorboard is settings.train_examples is None
-    assert getattr(settings, "evaluate_every", None) is None
-
-
-def test_no_arguments_give_the_defaults_of_the_class(script: str) -> None:
-    assert parse(script) == settings_of(script)()
-
-
-def test_settings_cannot_be_changed() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        parse("anpyc_wo_np").tasks = 3
 
 
 # Flags
@@ -205,11 +201,12 @@ def test_settings_cannot_be_changed() -> None:
 )
 def test_flag_sets_its_setting_and_no_other(line: str, name: str, value: Any) -> None:
     settings, default = parse(*line.split()), parse(line.split()[0])
-    found = getattr(settings, name)
-    assert (found, type(found)) == (value, type(value)) != getattr(default, name)
+    changed = getattr(settings, name)
+    assert (changed, type(changed)) == (value, type(value)) != getattr(default, name)
     assert dataclasses.replace(settings, **{name: getattr(default, name)}) == default
 
 
+@each_released
 def test_default_strength_is_the_same_from_python(script: str) -> None:
     parameters = inspect.signature(importlib.import_module(script).run).parameters
     if hasattr(parse(script), "strength"):
@@ -249,13 +246,11 @@ def test_epochs_exclude_steps(refused: Any) -> None:
 # Defects of the release
 
 
-def test_defects_are_those_of_the_script(script: str) -> None:
-    assert set(settings_of(script).DEFECTS) == DEFECTS[script]
-
-
+@each_released
 def test_as_released_alone_is_every_defect_of_the_script(script: str) -> None:
     settings = parse(script, "--as-released")
     assert settings.as_released == settings_of(script).DEFECTS
+    assert set(settings.as_released) == DEFECTS[script]
     assert getattr(settings, "update", None) in ("explicit", None)
     if script in RELEASED_STRENGTH:
         assert settings.strength == RELEASED_STRENGTH[script]
@@ -297,29 +292,23 @@ def test_unknown_defect_is_refused_and_the_known_are_named(refused: Any) -> None
     for defect in ("D99", "D10", "d1", "1"):
         line = refused("anpyc_wo_np", "--as-released", "D1", defect)
         assert "--as-released" in line and defect in line
-        assert all(known in line for known in DEFECTS["anpyc_wo_np"])
-
-
-def test_script_without_defects_refuses_as_released(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        options.parse(options.Settings, "", ["--as-released"])
-    assert "--as-released" in capsys.readouterr().err
+        assert all(own in line for own in DEFECTS["anpyc_wo_np"])
 
 
 # What identifies a run
 
 
-def other_value(field: dataclasses.Field[Any], known: options.Option, settings: Any) -> Any:
+def other_value(field: dataclasses.Field[Any], declared: options.Option, settings: Any) -> Any:
     """Return an allowed value of a field other than that of the settings."""
     value = getattr(settings, field.name)
     if field.name == "as_released":
         return tuple(defect for defect in settings.DEFECTS if defect != "D16")[:1]
-    if known.choices:
-        return next(choice for choice in known.choices if choice != value)
+    if declared.choices:
+        return next(choice for choice in declared.choices if choice != value)
     if isinstance(value, bool):
         return not value
     if isinstance(value, tuple):
-        return tuple(one + 1 for one in value)
+        return tuple(number + 1 for number in value)
     if field.name == "gamma":
         return 0.5
     if value is None:
@@ -327,12 +316,13 @@ def other_value(field: dataclasses.Field[Any], known: options.Option, settings: 
     return value / "other" if isinstance(value, Path) else value / 2 or 0.25
 
 
+@each_released
 def test_identity_is_everything_that_changes_numbers(script: str) -> None:
     settings = parse(script)
-    known = options.options_of(type(settings))
+    declared = options.options_of(type(settings))
     for field in dataclasses.fields(settings):
-        changes = {field.name: other_value(field, known[field.name], settings)}
-        if {"epochs", "steps"} <= known.keys() and field.name in ("epochs", "steps"):
+        changes = {field.name: other_value(field, declared[field.name], settings)}
+        if {"epochs", "steps"} <= declared.keys() and field.name in ("epochs", "steps"):
             changes = {"epochs": None, "steps": None, field.name: 7}
         changed = dataclasses.replace(settings, **changes)
         assert changed != settings, field.name
@@ -344,7 +334,7 @@ def test_the_order_in_which_defects_are_named_is_no_matter() -> None:
     every = sorted(DEFECTS["anpyc_wo_np"], reverse=True)
     for named, same in (("D1 D3", "D3 D1"), ("D1 D3", "D1 D3 D1"), ("", " ".join(every))):
         first, second = (
-            identity("anpyc_wo_np", "--as-released", *one.split()) for one in (named, same)
+            identity("anpyc_wo_np", "--as-released", *defects.split()) for defects in (named, same)
         )
         assert first == second
 
@@ -369,15 +359,15 @@ def test_help_states_every_flag_with_a_default_that_typed_out_is_the_same_run(
     assert (ended.value.code, err) == (0, "")
     assert doc in out
     typed = []
-    for name, known in options.options_of(cls).items():
-        flag, value = known.flag, getattr(cls(), name)
+    for name, declared in options.options_of(cls).items():
+        flag, value = declared.flag, getattr(cls(), name)
         # One entry, with a second line if the flag is long.
         (entry,) = re.findall(rf"^  {flag}(?:[ \n].*(?:\n    .*)*)?$", out, flags=re.MULTILINE)
         entry = " ".join(entry.split())
-        assert all(choice in entry for choice in known.choices)
-        default, *others = re.findall(r"\[(.*?)\]", entry.partition(known.help)[2])
-        brought = {one: text for one, text in known.released.items() if one in cls.DEFECTS}
-        assert [text.split(":")[0] for text in others] == [f"with {one}" for one in brought]
+        assert all(choice in entry for choice in declared.choices)
+        default, *others = re.findall(r"\[(.*?)\]", entry.partition(declared.help)[2])
+        brought = [defect for defect in declared.released if defect in cls.DEFECTS]
+        assert [text.split(":")[0] for text in others] == [f"with {defect}" for defect in brought]
         if default == "no":
             assert value in (None, False, ())
         elif isinstance(value, Path):
@@ -407,15 +397,27 @@ def test_help_states_the_default_that_a_defect_brings(
     assert entry in " ".join(capsys.readouterr().out.split())
 
 
-def test_help_takes_a_percent_sign() -> None:
-    @dataclasses.dataclass(frozen=True)
-    class Settings(options.Settings):
-        share: int = options.option(5, "100 % of %s")
+@dataclasses.dataclass(frozen=True)
+class OwnSettings(options.Settings):
+    """As of a new method, of which the release has nothing."""
 
-    Settings.__module__ = __name__
-    with pytest.raises(SystemExit) as ended:
-        options.parse(Settings, "", ["--help"])
-    assert ended.value.code == 0
+    share: int = options.option(5, "100 % of %s")
+
+
+def test_script_without_defects_has_no_as_released(capsys: pytest.CaptureFixture[str]) -> None:
+    for argument in ("--help", "--as-released"):
+        with pytest.raises(SystemExit):
+            options.parse(OwnSettings, "", [argument])
+    out, err = capsys.readouterr()
+    assert "100 % of %s [5]" in out and "--as-released" not in out
+    assert "unrecognized arguments: --as-released" in err
+
+
+def test_field_that_is_not_declared_is_named() -> None:
+    walk = ("walk", float, 0.5)
+    cls = dataclasses.make_dataclass("S", [walk], bases=(options.Settings,), frozen=True)
+    with pytest.raises(TypeError, match=r"^walk .*options\.option"):
+        options.options_of(cls)
 
 
 # Bad values
@@ -499,6 +501,7 @@ def test_bad_value_is_refused_in_one_line_that_names_the_flag(
         ("--hidden 64", "needs two numbers"),
         ("--steps 10 --epochs 3", "either --epochs or --steps"),
         ("--as-released D99", "D99: this script has D3, D10, D15, D16"),
+        ("--data-dir=", "a name is needed"),
     ],
 )
 def test_refusal_says_why(refused: Any, line: str, reason: str) -> None:
@@ -528,21 +531,18 @@ def test_misspelt_name_gets_the_one_that_it_is_like(refused: Any, line: str, mea
     assert f"; did you mean {meant}?" in refused("anpyc_wi_np", *line.split())
 
 
+@each_released
 def test_name_that_another_script_has_is_not_misspelt(script: str, refused: Any) -> None:
-    own = {one.flag for one in options.options_of(settings_of(script)).values()}
-    every = {
-        one.flag for other in SCRIPTS for one in options.options_of(settings_of(other)).values()
+    flags = {
+        name: {declared.flag for declared in options.options_of(settings_of(name)).values()}
+        for name in SETTINGS
     }
-    assert every - own
-    for flag in every - own:
+    of_others = set().union(*flags.values()) - flags[script]
+    assert of_others
+    for flag in of_others:
         assert "did you mean" not in refused(script, flag, "1")
     for defect in set(options.DEFECTS) - set(DEFECTS[script]):
         assert "did you mean" not in refused(script, "--as-released", defect)
-
-
-@pytest.mark.parametrize("flag", ["--data-dir", "--results-dir", "--tensorboard"])
-def test_folder_needs_a_name(refused: Any, flag: str) -> None:
-    assert "a name is needed" in refused("anpyc_wi_np", flag, "")
 
 
 @pytest.mark.parametrize("arguments", [["3"], ["--tasks", "3", "4"], [""], ["--bad\nflag"]])
@@ -579,7 +579,7 @@ def without_packages(code: str, *arguments: str) -> Ended:
 RUN = "runpy.run_path(sys.argv[1], run_name='__main__')"
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, "reproduce_tables"])
+@pytest.mark.parametrize("name", [*SETTINGS, "reproduce_tables"])
 def test_without_packages_a_script_says_what_to_install_and_how_to_run_it(name: str) -> None:
     expected = "pip install -r requirements.txt", f"run with `.venv/bin/python {name}.py`"
     without_packages(RUN, f"{name}.py").assert_refused(f"{name}: ", "numpy", *expected)

@@ -36,9 +36,9 @@ class Screen:
             yield f"{stem}.{drawing.name}.{kind}"
 
 
-def shown(runs: Sequence[Result]) -> Screen:
-    """Return what is shown of runs."""
-    screen, settings = Screen(), importlib.import_module(runs[0]["script"]).Settings()
+def shown(runs: Sequence[Result], **changes: Any) -> Screen:
+    """Return what is shown of runs, with changes of their settings."""
+    screen, settings = Screen(), importlib.import_module(runs[0]["script"]).Settings(**changes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(style, "write_all", screen.write_all)
         report.accuracy_report(settings, runs, Path("home"), "-0123abcd", screen)
@@ -161,3 +161,62 @@ def test_figure_of_joint_training_has_a_bar_for_each_task() -> None:
     assert bars.arguments["groups"] == {"task 0": {"joint": 75}, "task 1": {"joint": 50}}
     deviation = pytest.approx(statistics.stdev([100, 50]))
     assert bars.arguments["errors"] == {"task 0": {"joint": deviation}, "task 1": {"joint": 0}}
+
+
+def outcome(strength: float | None, seed: int, test: Any, validation: Any) -> dict[str, Any]:
+    """Return as much of a result as the choice of λ looks at; test None: diverged."""
+    status = "diverged" if test is None else "finished"
+    both = {"accuracy": test, "validation_accuracy": validation}
+    return {"status": status, "lambda": strength, "seed": seed, **both}
+
+
+def test_choice_of_strength() -> None:
+    choose = report.choose_strength
+    rows = [
+        outcome(1, 0, [[0.9], [0.5, 0.9]], [[0.9], [0.5, 0.5]]),
+        outcome(1, 1, [[0.9], [0.5, 0.9]], [[0.9], [0.5, 0.5]]),
+        outcome(2, 0, [[0.1], [0.3, 0.3]], [[0.1], [0.4, 0.4]]),  # best on validation, in the mean
+        outcome(2, 1, [[0.1], [0.3, 0.3]], [[0.1], [0.7, 0.9]]),
+        outcome(3, 0, [[1.0], [0.8, 0.8]], [[1.0], [0.4, 0.4]]),  # best on test
+        outcome(3, 1, [[1.0], [0.8, 0.6]], [[1.0], [0.6, 0.4]]),
+    ]
+    assert choose(rows) == choose(rows[::-1]) == 2
+    assert choose(rows, by_test=True) == 3
+    # One diverged seed rules a λ out.
+    diverged = [outcome(2, 2, None, None), outcome(3, 2, None, None)]
+    assert choose([*rows, diverged[0]]) == 1
+    assert choose([*rows, diverged[1]], by_test=True) == 1
+    assert choose(diverged) is None
+    assert choose([outcome(None, 0, [[0.5]], [[0.5]])]) is None
+    assert choose([outcome(7, 0, [[0.5]], [[0.5]])]) == 7
+    # Of equal ones the smallest, also where the order changes the last bits of the mean.
+    equal = [outcome(1, 0, [], [[0.3, 0.2, 0.1]]), outcome(3, 0, [], [[0.1, 0.2, 0.3]])]
+    assert np.mean([0.3, 0.2, 0.1]) < np.mean([0.1, 0.2, 0.3])
+    assert choose(equal) == choose(equal[::-1]) == 1
+
+
+def test_strength_at_the_end_of_its_grid_is_told() -> None:
+    for best, grid in (3, [1, 3, 10]), (3, [3]), (0, [0, 1]):  # there is nothing below 0
+        assert not report.at_end(best, grid)
+    for best, grid, end, more in (
+        (10, [10, 1, 3], "largest", "larger"),
+        (0.5, [1, 0.5], "smallest", "smaller"),
+    ):
+        assert report.at_end(best, grid)
+        text = report.advice(best, grid)
+        assert f"λ {best} is the {end}" in text and f"add {more} values to --lambda" in text
+
+
+def test_strength_is_chosen_by_validation_accuracy_or_as_released_by_test_accuracy() -> None:
+    runs = [run("lwf", 1.0, 0, 0.9, 0.6, 0.1), run("lwf", 3.0, 0, 0.8, 0.7, 0.1)]
+    for defects, starred in ((), "3 *"), (("D12",), "1 *"):
+        screen = shown(runs, as_released=defects)
+        assert [cells[0] for cells in screen.rows if "*" in cells[0]] == [starred]
+        assert ("by test accuracy" in screen.title) == bool(defects)
+
+
+def test_where_every_run_diverged_no_strength_is_chosen() -> None:
+    screen = shown([run("ewc", 1.0, 0, None), run("ewc", 3.0, 0, None)])
+    assert not any("*" in cells[0] for cells in screen.rows)
+    assert (len(screen.said), screen.figures) == (1, {})
+    assert "no figures" in screen.said[0]

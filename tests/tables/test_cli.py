@@ -475,7 +475,7 @@ def test_list_of_scripts_has_the_median_time_with_defaults(tmp_path: Path) -> No
         "finetune.py": {0: 390.0, 1: 450.0},
         "finetune.py --epochs 1": {0: 1.0, 1: 1.0},
     }
-    described = {"mas": ("one head", "MAS"), "finetune": ("several", "none")}
+    described = {"mas": ("one head", "MAS"), "finetune": ("several", "none"), "si": ("one", "SI")}
     whole = table(*rows, widen=False)
     for line, seconds in times.items():
         assert summaries.scripts(described, [filled(tmp_path, whole)]) is None
@@ -489,6 +489,7 @@ def test_list_of_scripts_has_the_median_time_with_defaults(tmp_path: Path) -> No
         "| --- | --- | --- | --: |",
         "| `mas.py` | one head | MAS | 10 s |",
         "| `finetune.py` | several | none | 7 min |",
+        "| `si.py` | one | SI | - |",
     ]
 
 
