@@ -1,6 +1,7 @@
 """Runs a script: command line, grid of (λ, seed) runs, resume, one run.
 
-A script's `main` is `experiment.main(Settings, run, __file__, __doc__)`; its `run` is a `Run`.
+A script's `main` is `experiment.main(Settings, run, __file__, __doc__)`; its `run` is a `Run`. It
+may import TensorFlow at its top, but then `--help` and every refusal wait for that.
 """
 
 from __future__ import annotations

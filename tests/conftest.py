@@ -46,9 +46,6 @@ TINY = {
 PRUNING = ["--prune-percent", "20", "--prune-step", "10", "--retrain-epochs", "1"]
 EXTRA = {"anpyc_wi_np": PRUNING, "cal_importance_distribution": PRUNING}
 
-# A folder that stands in front of TensorFlow and tells if it is imported.
-NO_TENSORFLOW = "import sys; sys.exit('TensorFlow was imported')\n"
-
 
 def _is_script(path: Path) -> bool:
     nodes = ast.parse(path.read_text(encoding="utf-8")).body
@@ -93,13 +90,11 @@ def start_script(
 ) -> Callable[..., subprocess.Popen[str]]:
     """Return the function that starts a script as a process of its own, on the tiny data.
 
-    Its arguments: the script; working directory; further flags; `tensorflow`, whether there is one;
-    `closed`, numbers of closed streams; `encoding` of the others.
+    Its arguments: the script; working directory; further flags; `closed`, numbers of closed
+    streams; `encoding` of the others.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under nohup or "&": not for children
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    without = tmp_path_factory.mktemp("no_tensorflow")
-    (without / "tensorflow.py").write_text(NO_TENSORFLOW)
     # Programs that one process has compiled need not be compiled in the next. (Before TensorFlow
     # 2.21 a process may read one that another is still writing.)
     compiled = ""
@@ -110,15 +105,12 @@ def start_script(
         script: str,
         cwd: Path,
         *arguments: object,
-        tensorflow: bool = True,
         closed: tuple[int, ...] = (),
         encoding: str = "utf-8",
     ) -> subprocess.Popen[str]:
         environment = {**os.environ, "TF_XLA_FLAGS": compiled, "COLUMNS": "80"}
         environment["PYTHONFAULTHANDLER"] = "1"  # where it crashed, if it does
         environment.pop("PYTHONPATH", None)
-        if not tensorflow:
-            environment["PYTHONPATH"] = str(without)
         environment["PYTHONIOENCODING"] = encoding
         flags = [*tiny_arguments[script], *map(str, arguments)]
         command = [sys.executable, str(ROOT / f"{script}.py"), *flags]
@@ -159,8 +151,8 @@ class Ended:
 def run_script(start_script: Callable[..., subprocess.Popen[str]]) -> Callable[..., Ended]:
     """Return the function that runs a script in a process of its own, to its end."""
 
-    def run(*arguments: object, **settings: bool) -> Ended:
-        with start_script(*arguments, **settings) as process:
+    def run(*arguments: object) -> Ended:
+        with start_script(*arguments) as process:
             out, err = process.communicate(timeout=600)
         return Ended(process.returncode, out, err)
 

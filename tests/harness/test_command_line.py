@@ -1242,19 +1242,16 @@ def test_tensorboard_logs_are_written(call_script: Run, tmp_path: Path) -> None:
 # Processes of their own, from another working directory
 
 
-HELP = """
-import contextlib, runpy, sys
-
-for name in sys.argv[1:]:
-    sys.argv = [name, "--help"]
-    with contextlib.suppress(SystemExit):
-        runpy.run_path(name, run_name="__main__")
-sys.exit("tensorflow" in sys.modules)
-"""
-
-
-def test_help_does_not_wait_for_tensorflow(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HELP, *(f"{script}.py" for script in OWN_FIELDS)]
+def test_help_does_not_wait_for_tensorflow() -> None:
+    code = (
+        "import contextlib, runpy, sys\n"
+        "for path in sys.argv[1:]:\n"
+        "    sys.argv = [path, '--help']\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        "        runpy.run_path(path, run_name='__main__')\n"
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *(f"{script}.py" for script in OWN_FIELDS)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.count("usage: ") == len(OWN_FIELDS)
