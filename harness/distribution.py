@@ -13,8 +13,8 @@ from typing import Any
 
 from common import consolidation, metrics
 from harness import figures, screen, style
-from harness import progress as progresses
 from harness import report as reports
+from harness.progress import Progress
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +74,7 @@ def summed(
     }
 
 
-def keep(progress: progresses.Progress, stage: str, values: Mapping[str, Array]) -> None:
+def keep(progress: Progress, stage: str, values: Mapping[str, Array]) -> None:
     """Stores a stage's values, and in the details' "importance" what `describe` returns for them.
 
     Args:
