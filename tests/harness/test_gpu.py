@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from common import importance, training
+from common import evaluation, importance, loop
 from harness import process
 from tests import runs
 from tests.conftest import ROOT, SCRIPTS
@@ -30,7 +30,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 
 def clear_compiled() -> None:
     """Forget all compiled programs, so that the next call makes them anew."""
-    for module in (training, importance):
+    for module in (loop, evaluation, importance):
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()

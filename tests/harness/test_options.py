@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import inspect
 import json
 import re
 import subprocess
@@ -12,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness import options, results
+from common import released
+from harness import experiment, options, results
 from tests.conftest import Ended
 
 import pytest
@@ -206,13 +206,21 @@ def test_flag_sets_its_setting_and_no_other(line: str, name: str, value: Any) ->
     assert dataclasses.replace(settings, **{name: getattr(default, name)}) == default
 
 
-@each_released
-def test_default_strength_is_the_same_from_python(script: str) -> None:
-    parameters = inspect.signature(importlib.import_module(script).run).parameters
-    if hasattr(parse(script), "strength"):
-        assert parse(script).strength == (parameters["strength"].default,)
-    else:
-        assert "strength" not in parameters
+def test_run_from_python_takes_the_first_strength_and_seed_of_the_settings() -> None:
+    @experiment.method
+    def held(settings: Any, tasks: Any, strength: float, seed: int, progress: Any) -> Any:
+        return strength, seed, progress.learned
+
+    @experiment.method
+    def free(settings: Any, tasks: Any, seed: int, progress: Any) -> Any:
+        return seed
+
+    settings = parse("ewc", "--lambda", "3", "1", "--seeds", "7", "2")
+    assert held(settings, []) == (3, 7, ())
+    assert held(settings, [], strength=0.5, seed=0) == (0.5, 0, ())
+    assert free(settings, []) == 7
+    with pytest.raises(TypeError, match="strength"):
+        free(settings, [], strength=1.0)
 
 
 def test_scripts_lack_flags_that_make_no_sense(refused: Any) -> None:
@@ -377,7 +385,7 @@ def test_help_states_every_flag_with_a_default_that_typed_out_is_the_same_run(
     assert identity(script, *typed) == identity(script)
     assert parse(script, *typed) == cls()
     for defect in cls.DEFECTS:
-        assert re.search(rf"^  {defect} +{options.DEFECTS[defect]}$", out, flags=re.MULTILINE)
+        assert re.search(rf"^  {defect} +{released.DEFECTS[defect]}$", out, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -541,7 +549,7 @@ def test_name_that_another_script_has_is_not_misspelt(script: str, refused: Any)
     assert of_others
     for flag in of_others:
         assert "did you mean" not in refused(script, flag, "1")
-    for defect in set(options.DEFECTS) - set(DEFECTS[script]):
+    for defect in set(released.DEFECTS) - set(DEFECTS[script]):
         assert "did you mean" not in refused(script, "--as-released", defect)
 
 
