@@ -197,23 +197,23 @@ class Grid:
         computed, told = 0, False
         while pending:
             passed = []
-            for place, one in enumerate(pending):
-                with one.files.locked() as held:
+            for place, planned in enumerate(pending):
+                with planned.files.locked() as held:
                     if not held:
-                        passed.append(one)
+                        passed.append(planned)
                         continue
                     if fresh:
-                        one.files.discard()
-                    result = one.files.read()
+                        planned.files.discard()
+                    result = planned.files.read()
                     if result is not None:
-                        display.say(f"{one.title}: done by another process")
+                        display.say(f"{planned.title}: done by another process")
                     else:
-                        result = self._one_run(run, one, dataset, device, display)
+                        result = self._one_run(run, planned, dataset, device, display)
                         computed += 1
                         if computed == 1:
                             later = pending[place + 1 :]
                             self._say_what_is_left(later, result["seconds"], display)
-                    done[one] = result
+                    done[planned] = result
             if passed and not told:
                 told = True
                 runs = "1 run" if len(passed) == 1 else f"{len(passed)} runs"
@@ -223,12 +223,7 @@ class Grid:
             pending = passed
         in_order = [done[one] for one in self._runs]
         suffix = results.settings_hash(*run_files.identities(self._settings, self._checksum))
-        try:
-            show(self._settings, in_order, self._folder, suffix, display)
-        except KeyboardInterrupt as error:
-            again = f"{'without --fresh, ' if fresh else ''}the same command"
-            text = f"all runs are done, and {again} shows and draws them"
-            raise KeyboardInterrupt(text) from error
+        show(self._settings, in_order, self._folder, suffix, display)
         for one in self._runs:
             for written in (one.files.path, one.files.path.with_suffix(".npz")):
                 if written.exists():
