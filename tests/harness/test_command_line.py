@@ -37,7 +37,6 @@ from tests.conftest import ROOT, SCRIPTS
 import numpy as np
 import pytest
 
-METHODS = ["anpyc_wo_np", "anpyc_wi_np"]
 # Those that are run in a process of their own, too: one of each kind, since all have one `main`.
 ON_THEIR_OWN = ["anpyc_wi_np", "lwf", "joint", "cal_importance_distribution"]
 # Result fields that not every script has.

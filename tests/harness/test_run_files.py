@@ -55,14 +55,14 @@ def held(files: RunFiles) -> Iterator[None]:
 
 @contextlib.contextmanager
 def refused(
-    *parts: object, error: type[Exception] | tuple[type[Exception], ...] = ResultError
+    *words: object, error: type[Exception] | tuple[type[Exception], ...] = ResultError
 ) -> Iterator[None]:
-    """Expect an error whose message is a single line with certain parts."""
+    """Expect an error whose message is a single line with certain words."""
     with pytest.raises(error) as caught:
         yield
     assert "\n" not in str(caught.value)
-    for part in parts:
-        assert str(part) in str(caught.value)
+    for word in words:
+        assert str(word) in str(caught.value)
 
 
 def failing(error: int) -> Callable[..., None]:
@@ -160,8 +160,8 @@ def read_back(folder: Path, label: Mapping[str, Any], result: Mapping[str, Any])
 def test_result_that_is_right_is_read(
     tmp_path: Path, label: Mapping[str, Any], result: Mapping[str, Any]
 ) -> None:
-    found = read_back(tmp_path, label, result)
-    assert {key: found[key] for key in result} == result
+    stored = read_back(tmp_path, label, result)
+    assert {key: stored[key] for key in result} == result
 
 
 @pytest.mark.parametrize(
@@ -341,15 +341,15 @@ def saved_checkpoint(files: RunFiles) -> Path:
 
 
 def assert_same_checkpoint(
-    found: tuple[Mapping[str, Any], Mapping[str, np.ndarray]] | None,
+    loaded: tuple[Mapping[str, Any], Mapping[str, np.ndarray]] | None,
 ) -> None:
-    assert found is not None
-    assert found[0] == POSITION
+    assert loaded is not None
+    assert loaded[0] == POSITION
     expected = checkpoint_arrays()
-    assert found[1].keys() == expected.keys()
+    assert loaded[1].keys() == expected.keys()
     for name, array in expected.items():
-        assert (found[1][name].dtype, found[1][name].shape) == (array.dtype, array.shape), name
-        assert found[1][name].tobytes() == array.tobytes(), name
+        assert (loaded[1][name].dtype, loaded[1][name].shape) == (array.dtype, array.shape), name
+        assert loaded[1][name].tobytes() == array.tobytes(), name
 
 
 def test_checkpoint_comes_back_bit_for_bit(files: RunFiles) -> None:
@@ -381,14 +381,14 @@ def test_damaged_checkpoint_is_refused_wherever_the_damage_is(files: RunFiles) -
     for content in damaged:
         path.write_bytes(content)
         try:
-            found = files.load_checkpoint()
+            loaded = files.load_checkpoint()
         except ResultError as error:
             assert str(path) in str(error) and "\n" not in str(error)
             number += 1
         except Exception as error:
             others.add(repr(error))
         else:  # bytes that mean nothing, as the time of writing
-            assert_same_checkpoint(found)
+            assert_same_checkpoint(loaded)
     assert others == set()
     assert number > 0.5 * len(damaged)
 
