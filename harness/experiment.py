@@ -301,12 +301,7 @@ class Grid:
     def _report(self, show: report.Report, runs: Sequence[dict[str, Any]]) -> None:
         """Shows and draws the results of all runs, and names their files."""
         suffix = results.settings_hash(*run_files.identities(self._settings, self._checksum))
-        try:
-            show(self._settings, runs, self._folder, suffix, self._display)
-        except KeyboardInterrupt as error:
-            again = f"{'without --fresh, ' if self._settings.fresh else ''}the same command"
-            text = f"all runs are done, and {again} shows and draws them"
-            raise KeyboardInterrupt(text) from error
+        show(self._settings, runs, self._folder, suffix, self._display)
         for planned in self._runs:
             for path in (planned.files.path, planned.files.path.with_suffix(".npz")):
                 if path.exists():

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -19,6 +20,7 @@ import common
 from common import data
 from harness import options, results
 
+_SHOW_CURSOR = b"\x1b[?25h"  # which a bar hides
 _SHOW_AT_END = "import sys; sys.stderr.buffer.write(sys.stdin.buffer.read())"
 _SHOW_SECONDS = 5.0  # at most, should another process hold the pipe
 _LOOK_FOR_GPU = "import tensorflow; tensorflow.config.list_physical_devices('GPU')"
@@ -31,19 +33,32 @@ def errors_in_one_line(name: str, folder: Path, interrupted: str, safe: str = ""
     Args:
         name: of the script.
         folder: of the results, for errors that name no file.
-        interrupted: what to do after Ctrl-C, where a KeyboardInterrupt does not say so itself.
+        interrupted: what to do after Ctrl-C.
         safe: what follows an error of the file system.
     """
+    line = f"\n{name}: interrupted; {interrupted}"
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if _within_tensorflow(frame):
+            _end_at_once(line)
+        raise KeyboardInterrupt
+
+    # Else it is ignored, as in the background of a shell, or is somebody else's.
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, interrupt)
     try:
-        with _interruptible():
-            yield
-    except KeyboardInterrupt as error:
-        print(f"\n{name}: interrupted; {str(error) or interrupted}", file=sys.stderr)
+        yield
+    except KeyboardInterrupt:
+        print(line, file=sys.stderr)
         sys.exit(130)
     except (data.DataError, options.UsageError, results.ResultError) as error:
         _refuse(name, str(error))
     except OSError as error:
         _refuse(name, f"{error.filename or folder}: {error.strerror or error}{safe}")
+    finally:
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _refuse(name: str, text: str) -> NoReturn:
@@ -51,43 +66,23 @@ def _refuse(name: str, text: str) -> NoReturn:
     sys.exit(2)
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Raises KeyboardInterrupt on Ctrl-C; within TensorFlow, as soon as that returns to our code.
+def _within_tensorflow(frame: FrameType | None) -> bool:
+    names = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_stack(frame))
+    return any(name.partition(".")[0] == "tensorflow" for name in names)
 
-    TensorFlow calls Python from native code, which an exception can crash, or which loses it.
+
+def _end_at_once(line: str) -> NoReturn:
+    """Ends the process as after Ctrl-C, without an exception.
+
+    TensorFlow calls Python from native code, which an exception can crash, or which loses it. What
+    is needed to go on is in files, and locks go with the process.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # ignored, as in the background of a shell, or somebody else's
-        return
-    signal.signal(signal.SIGINT, _interrupt)
     try:
-        yield
+        if os.isatty(1):
+            os.write(1, _SHOW_CURSOR)
+        os.write(2, f"{line}\n".encode())
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    in_tensorflow = False
-    while frame and not _is_ours(frame):
-        module = frame.f_globals.get("__name__", "")
-        in_tensorflow |= module.partition(".")[0] == "tensorflow"
-        frame = frame.f_back
-    if not (frame and in_tensorflow):
-        raise KeyboardInterrupt
-    frame.f_trace = _raise_in_ours
-    sys.settrace(_raise_in_ours)  # for functions called from now on
-
-
-def _raise_in_ours(frame: FrameType, event: str, argument: object) -> None:
-    if _is_ours(frame):
-        sys.settrace(None)
-        raise KeyboardInterrupt
-
-
-def _is_ours(frame: FrameType) -> bool:
-    path = frame.f_code.co_filename
-    return path.startswith(f"{options.ROOT}{os.sep}") and "site-packages" not in path
+        os._exit(130)
 
 
 def usable_streams() -> None:
@@ -173,14 +168,27 @@ def silent_unless_failing() -> Iterator[None]:
 
     TensorFlow's libraries write there while they are loaded, before any log level counts. They may
     also abort the process, or exit: then nothing of ours runs any more, and another process shows
-    what it has kept.
+    what it has kept. The line after Ctrl-C is shown, and nothing else.
     """
     sys.stderr.flush()
     keeper = _keeper()
     if keeper is None:
         yield
         return
-    saved = os.dup(2)
+    saved, usual = os.dup(2), signal.getsignal(signal.SIGINT)
+
+    def show_from_now_on() -> None:
+        keeper.kill()  # before the pipe ends
+        keeper.wait()
+        os.dup2(saved, 2)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        show_from_now_on()
+        if callable(usual):
+            usual(number, frame)
+
+    if callable(usual):  # else Ctrl-C is ignored
+        signal.signal(signal.SIGINT, interrupt)
     try:
         with cast(IO[bytes], keeper.stdin) as pipe:
             os.dup2(pipe.fileno(), 2)
@@ -191,10 +199,10 @@ def silent_unless_failing() -> Iterator[None]:
             keeper.wait(_SHOW_SECONDS)
         raise
     finally:
-        keeper.kill()  # before the pipe ends
-        keeper.wait()
-        os.dup2(saved, 2)
+        show_from_now_on()
         os.close(saved)
+        if callable(usual):
+            signal.signal(signal.SIGINT, usual)
 
 
 def _keeper() -> subprocess.Popen[bytes] | None:

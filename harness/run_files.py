@@ -1,20 +1,20 @@
 """Files of a run: its result, its checkpoint, and the lock that keeps other processes out.
 
 A run owns `RESULTS/<script>/<id>.json`, written when it ends, beside it `<id>.npz` if it has arrays
-to keep, and the folder `<id>.ckpt/` while it lasts.
+to keep, and the folder `<id>.ckpt/` while it lasts. `.locks/<id>` is empty, and stays: a lock file
+that came and went could be held twice.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import functools
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from common import data
 from harness import results, validity
@@ -23,21 +23,14 @@ from harness.results import ResultError
 import numpy as np
 import numpy.typing as npt
 
-_TRIES = 10  # to write a file that others may be clearing up
-
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     """Returns what tells a file from one that replaces it, None if there is none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _write_arrays(save: Callable[..., None], path: Path, arrays: Mapping[str, Any]) -> None:
-    with results.replacing(path) as file:
-        save(file, **arrays)
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _no_number(name: str) -> NoReturn:
@@ -108,10 +101,10 @@ class RunFiles:
 
     def _different(self, stored: Any) -> list[str]:
         """Returns those keys of the label that something stored has otherwise, or not at all."""
-        found = dict(stored) if isinstance(stored, dict) else {}
-        if isinstance(found.get("settings"), dict):
-            found["settings"] = {**self._defaults, **found["settings"]}
-        return [key for key in self.label if key not in found or found[key] != self.label[key]]
+        label = dict(stored) if isinstance(stored, dict) else {}
+        if isinstance(label.get("settings"), dict):
+            label["settings"] = {**self._defaults, **label["settings"]}
+        return [key for key in self.label if key not in label or label[key] != self.label[key]]
 
     def _unusable(self, why: str) -> ResultError:
         return ResultError(f"{self.path} {why}; move it away, or run its script with --fresh")
@@ -128,71 +121,23 @@ class RunFiles:
             True if this process holds the run now, False if another one does.
 
         Raises:
-            ResultError: the folder of the checkpoint cannot be made, or cannot be locked.
+            ResultError: the file system has no locks.
             OSError: the folder cannot be made or written.
         """
-        file = self._locked_file()
-        if file is None:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            with file, contextlib.suppress(OSError):
-                if self.path.exists():
-                    self._clear_up()
-            # Fails for a link, and where something is left. Not before the lock file is closed: NFS
-            # keeps one that is open under another name.
-            with contextlib.suppress(OSError):
-                self._folder.rmdir()
-
-    def _locked_file(self) -> IO[str] | None:
-        """Returns the open lock file, locked; None if another process has it locked.
-
-        It is removed once there is a result, and perhaps just after we opened it. That does no
-        harm: who then holds the removed one finds the result.
-        """
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            place = Path(error.filename)
-            if os.path.lexists(place) and not place.is_dir():
-                raise self._in_the_way(place) from error
-            return None  # another process has removed it just now
-        try:
-            with contextlib.ExitStack() as stack:
-                file = stack.enter_context(self._lock.open("a"))
+        path = self.path.parent / ".locks" / self.path.stem
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            held = True
+            try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                stack.pop_all()
-                return file
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.ENOENT, errno.ESTALE):
-                return None  # held by another process, or removed by it just now
-            if error.filename:
-                raise
-            raise ResultError(
-                f"{self._folder}: its file system refuses locks ({error.strerror}); "
-                "choose another --results-dir"
-            ) from error
-
-    @staticmethod
-    def _in_the_way(place: Path) -> ResultError:
-        """Returns what is wrong with something that should be a folder and is none."""
-        if place.is_symlink():
-            why = f"is a link to {os.readlink(place)}, and there is no such folder"
-            return ResultError(f"{place} {why}; bring it back, or remove the link")
-        return ResultError(f"{place} is in the way of a folder; move it away")
-
-    def _clear_up(self) -> None:
-        """Removes the lock file, and what killed processes were writing."""
-        for path in (self._checkpoint, self.path, self._arrays):
-            for left in path.parent.glob(f".{path.name}.*"):
-                left.unlink(missing_ok=True)
-        self._lock.unlink()
-
-    @property
-    def _lock(self) -> Path:
-        return self._folder / "lock"
+            except BlockingIOError:
+                held = False
+            except OSError as error:
+                raise ResultError(
+                    f"{path.parent}: its file system refuses locks ({error.strerror}); "
+                    "choose another --results-dir"
+                ) from error
+            yield held
 
     @property
     def _checkpoint(self) -> Path:
@@ -224,8 +169,9 @@ class RunFiles:
             arrays: by name.
         """
         text = json.dumps({"label": self.label, "code": self._code, "position": position})
-        write = functools.partial(_write_arrays, np.savez)
-        self._write(write, self._checkpoint, {**arrays, "position": np.array(text)})
+        self._folder.mkdir(exist_ok=True)
+        with self._unless_finished(), results.replacing(self._checkpoint) as file:
+            np.savez(file, **{**arrays, "position": np.array(text)})  # type: ignore[arg-type]
 
     def load_checkpoint(
         self,
@@ -254,28 +200,23 @@ class RunFiles:
             raise ResultError(f"{self._checkpoint} is of another run")
         if content.get("code") != self._code:
             raise ResultError(f"{self._checkpoint} was made by other sources")
-        held = {name: array.shape for name, array in arrays.items() if array.dtype.kind == "f"}
+        floats = {name: array.shape for name, array in arrays.items() if array.dtype.kind == "f"}
         position: Any = content.get("position")
-        if not ((shapes or {}).items() <= held.items() and (form is None or form(position))):
+        if not ((shapes or {}).items() <= floats.items() and (form is None or form(position))):
             raise ResultError(f"{self._checkpoint} does not hold the state of this run")
         return position, arrays
 
-    def _write(self, write: Callable[..., None], path: Path, content: Mapping[str, Any]) -> None:
-        """Writes a file, again if another process clears up meanwhile, which no lock has kept out.
+    @contextlib.contextmanager
+    def _unless_finished(self) -> Iterator[None]:
+        """Lets writing fail where another process, which no lock kept out, has finished the run.
 
-        Args:
-            write: of path and content, whole or not at all.
-            path: of the file.
-            content: of the file.
+        That one has cleared up what this one was writing.
         """
-        for _ in range(_TRIES):
-            try:
-                return write(path, content)
-            except FileNotFoundError as error:
-                last = error
-                with contextlib.suppress(FileExistsError):
-                    self._folder.mkdir()
-        raise last
+        try:
+            yield
+        except FileNotFoundError:
+            if not self.path.exists():
+                raise
 
     def finish(
         self, result: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]] | None = None
@@ -286,11 +227,16 @@ class RunFiles:
             result: what is not in the label.
             arrays: by name; None or empty for none.
         """
-        if arrays:
-            write = functools.partial(_write_arrays, np.savez_compressed)
-            self._write(write, self._arrays, arrays)
-        self._write(results.write_json, self.path, {**self.label, **result})
+        with self._unless_finished():
+            if arrays:
+                with results.replacing(self._arrays) as file:
+                    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            results.write_json(self.path, {**self.label, **result})
         self._checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)  # a link is the user's, and stays
+        for path in (self.path, self._arrays):
+            for abandoned in path.parent.glob(f".{path.name}.*"):  # by killed processes
+                abandoned.unlink(missing_ok=True)
 
 
 @functools.cache
@@ -327,9 +273,9 @@ def files_of(
     """
     identity, default = identities(settings, checksum)
     stem = results.run_name(strength, seed) + results.settings_hash(identity, default)
-    own, usual = (
-        {key: value for key, value in one.items() if key != "as_released"}
-        for one in (identity, default)
+    own, defaults = (
+        {key: value for key, value in every.items() if key != "as_released"}
+        for every in (identity, default)
     )
     label = {
         "script": name,
@@ -338,4 +284,4 @@ def files_of(
         "lambda": strength,
         "seed": seed,
     }
-    return RunFiles(folder, stem, label, usual, code=code)
+    return RunFiles(folder, stem, label, defaults, code=code)

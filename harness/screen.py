@@ -62,7 +62,8 @@ class Display:
         if self._tensorboard:
             import tensorflow as tf
 
-            self._writer = tf.summary.create_file_writer(str(self._tensorboard / name))
+            # Nothing waits to be written: a process may end at any time.
+            self._writer = tf.summary.create_file_writer(str(self._tensorboard / name), max_queue=0)
         with contextlib.ExitStack() as stack:
             if self._console.is_terminal:
                 self._bar = stack.enter_context(bar(self._console))

@@ -220,19 +220,3 @@ class MissingRuns:
             *self.command.arguments((self.strength,), self.seeds),
             *("--results-dir", str(folder / self.table), "--no-figures"),
         ]
-
-
-def cost(settings: Any) -> int:
-    """Returns about how long a run takes, in no unit: its start, and its multiplications.
-
-    Pruning rounds are left out. A whole number, so that sums are the same in every order: a bar
-    forgets its speed when its total changes.
-
-    Args:
-        settings: of its script.
-    """
-    first, second = settings.hidden
-    epochs = getattr(settings, "epochs", None)
-    if epochs is None:
-        epochs = settings.steps * settings.batch_size / 55_000
-    return 100 + round(settings.tasks * epochs * first * (784 + second) / 1e4)

@@ -1,4 +1,4 @@
-"""Commands side by side: processes that do not outlive the one that started them.
+"""The missing runs of tables, each made by a process of its own that does not outlive this one.
 
 `python -m tables.jobs SCRIPT ARGUMENT ...` runs a script until it ends, or until its standard input
 does. That is a pipe whose other end the parent holds, so it ends with the parent, however that
@@ -7,109 +7,30 @@ ends.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
 import runpy
-import selectors
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, cast
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 
 from harness import options, results, screen
 from tables import commands, contents
 
-_LOOK_SECONDS = 1.0  # between two counts of what is done
-_STOP_SECONDS = 5.0  # to end cleanly after an interruption
 # How the line begins with which TensorFlow ends a process; a stack trace follows.
 _FATAL = re.compile(r"F\d{4} |\d{4}-\d\d-\d\d [\d:.]+: F ")
+
+Output = subprocess.CompletedProcess[bytes]
 
 
 class CannotBegin(Exception):
     """A command failed before it had trained anything, as the next ones would."""
-
-
-class Jobs:
-    """Scripts that are running.
-
-    Attributes:
-        running: the process of each, by what it makes.
-    """
-
-    def __init__(self) -> None:
-        """Starts none."""
-        self.running: dict[commands.MissingRuns, subprocess.Popen[bytes]] = {}
-        self._outputs = selectors.DefaultSelector()
-
-    def __enter__(self) -> Jobs:
-        """Returns itself."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Ends what is still running."""
-        self.stop()
-        self._outputs.close()
-
-    def start(self, key: commands.MissingRuns, command: Sequence[str]) -> None:
-        """Starts a script.
-
-        Args:
-            key: what it makes.
-            command: path of the script, and its arguments.
-        """
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tables.jobs", *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=options.ROOT,
-            env={**os.environ, **commands.ENVIRONMENT},
-        )
-        self.running[key] = process
-        output = cast(IO[bytes], process.stdout)
-        self._outputs.register(output, selectors.EVENT_READ, (key, bytearray()))
-
-    def ended(self, seconds: float) -> dict[commands.MissingRuns, tuple[int, str]]:
-        """Waits until one ends, and returns those that have: key -> exit status, reason.
-
-        A reason is TensorFlow's last word if it has ended the process, else the last line.
-
-        Args:
-            seconds: to wait at most.
-        """
-        until = time.monotonic() + seconds
-        over: dict[commands.MissingRuns, tuple[int, str]] = {}
-        while self.running and not over and (left := until - time.monotonic()) > 0:
-            for ready, _ in self._outputs.select(left):
-                key, output = ready.data
-                piece = os.read(ready.fd, 65536)
-                output += piece
-                if not piece:  # the process has ended, and whatever else writes for it
-                    self._outputs.unregister(ready.fileobj)
-                    over[key] = self._end(key, output.decode(errors="replace"))
-        return over
-
-    def stop(self) -> None:
-        """Ends all that are running, as Ctrl-C does; those that take too long at once."""
-        for process in self.running.values():
-            process.send_signal(signal.SIGINT)
-        until = time.monotonic() + _STOP_SECONDS
-        while self.running and (left := until - time.monotonic()) > 0:
-            self.ended(left)
-        for process in self.running.values():
-            process.kill()
-        while self.running:
-            self.ended(_LOOK_SECONDS)
-
-    def _end(self, key: commands.MissingRuns, output: str) -> tuple[int, str]:
-        process = self.running.pop(key)
-        process.communicate()  # closes its pipes, and waits
-        lines = output.strip().splitlines()
-        return process.returncode, next(filter(_FATAL.match, lines), lines[-1] if lines else "")
 
 
 def make(
@@ -131,128 +52,149 @@ def make(
         ResultError: a stored file cannot be used.
     """
     begun: set[tuple[str, str]] = set()
+    running: dict[futures.Future[Output], commands.MissingRuns] = {}
     failed = 0
-    with _Overall(store) as shown, Jobs() as jobs:
+    with _Screen() as shown, processes(at_once) as start:
         while True:
-            filled = contents.evaluate(all_tables, names, store)
-            known = contents.missing_runs(filled)
-            over = begun - {run for part in jobs.running for run in part.runs()}
-            shown.plan(filled, [one.without(over) for one in known])
-            to_begin = [part for one in known if (part := one.without(begun)).seeds]
-            left = sum(len(one.seeds) for one in to_begin)
-            for one in to_begin:
-                seeds = one.seeds
-                while seeds and len(jobs.running) < at_once:
-                    # Large portions first, for fewer starts; small ones in the end, so that all
-                    # processes end at about the same time.
-                    share = max(1, left // (2 * at_once))
-                    part = dataclasses.replace(one, seeds=seeds[:share])
-                    seeds = seeds[share:]
-                    left -= len(part.seeds)
-                    begun.update(part.runs())
-                    jobs.start(part, part.arguments(store.folder))
-            if not jobs.running:
+            table_results = contents.evaluate(all_tables, names, store)
+            for run in _one_by_one(contents.missing_runs(table_results)):
+                if not begun.issuperset(run.runs()):
+                    begun.update(run.runs())
+                    running[start(run.arguments(store.folder))] = run
+            if not running:
                 return failed
-            ended: dict[commands.MissingRuns, tuple[int, str]] = {}
-            while not ended:
-                shown.look(jobs.running)
-                ended = jobs.ended(_LOOK_SECONDS)
-            for part, (status, reason) in ended.items():
-                if shown.ended(part, status, reason):
+            shown.left(len(running) + len(contents.waiting_runs(table_results)))
+            ended, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
+            for future in ended:
+                run = running.pop(future)
+                if _tell_how_it_ended(run, future.result(), store, shown):
                     failed += 1
-                    if not part.has_begun(store.folder):
+                    if not run.has_begun(store.folder):
                         raise CannotBegin
 
 
-class _Overall:
-    """The screen while runs are made: one bar for all on a terminal, and a line a command."""
+def _one_by_one(groups: Sequence[commands.MissingRuns]) -> Iterator[commands.MissingRuns]:
+    for group in groups:
+        for seed in group.seeds:
+            yield dataclasses.replace(group, seeds=(seed,))
 
-    def __init__(self, store: commands.Store) -> None:
-        self._store = store
+
+@contextlib.contextmanager
+def processes(at_once: int) -> Iterator[Callable[[Sequence[str]], futures.Future[Output]]]:
+    """Yields the function that has a script run in a process, which is killed if it lasts longer.
+
+    Args:
+        at_once: processes at a time; the others wait.
+    """
+    read_end, write_end = os.pipe()  # children inherit the first alone
+
+    def run(command: Sequence[str]) -> Output:
+        return subprocess.run(
+            [sys.executable, "-m", "tables.jobs", *command],
+            stdin=read_end,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=options.ROOT,
+            env={**os.environ, **commands.ENVIRONMENT},
+        )
+
+    pool = futures.ThreadPoolExecutor(at_once)
+    try:
+        yield lambda command: pool.submit(run, command)
+    finally:
+        os.close(write_end)
+        pool.shutdown(cancel_futures=True)
+        os.close(read_end)
+
+
+def reason(output: str) -> str:
+    """Returns why a process failed: TensorFlow's last word if it has ended it, else its last line.
+
+    Args:
+        output: all that it has printed.
+    """
+    lines = output.strip().splitlines()
+    return next(filter(_FATAL.match, lines), lines[-1] if lines else "")
+
+
+def _tell_how_it_ended(
+    run: commands.MissingRuns, ended: Output, store: commands.Store, shown: _Screen
+) -> bool:
+    """Says how a command ended; of one that failed or diverged also which, and why.
+
+    Returns:
+        Whether it failed.
+    """
+    (seed,) = run.seeds
+    status = ended.returncode
+    made = run.path(store.folder, seed).exists()
+    failed = status not in (0, 3) or not made
+    how, why = "done", ""
+    if failed:
+        how = f"failed with status {status}"
+        if status < 0:
+            how += f" ({signal.strsignal(-status)})"
+        last = reason(ended.stdout.decode(errors="replace"))
+        why = "it has left no result" if status in (0, 3) else last
+    elif status == 3:
+        how = "diverged"
+        result = store.read(run.table, run.command, run.strength, seed)
+        why = result["diverged"] if result else ""
+    strength = "" if run.strength is None else f", λ {results.number(run.strength)}"
+    shown.ended(f"{run.table}: {run.title}{strength}, seed {seed}: {how}")
+    if how != "done":
+        shown.say(f"  {run.shell(store.folder)}")
+        shown.say(f"  {why}")
+    return failed
+
+
+class _Screen:
+    """What is shown while runs are made: one bar for all on a terminal, and a line a command."""
+
+    def __init__(self) -> None:
         self._console = screen.Console()
         self._bar = screen.bar(
             self._console, disable=not self._console.is_terminal, speed_estimate_period=3600
         )
         self._task = self._bar.add_task("", total=None)
         self._began = time.monotonic()
-        self._done = 0
-        self._known: dict[tuple[str, str], int] = {}  # cost of every run that can be made now
-        self._later: list[int] = []  # of every run that waits for them
+        self._done = self._left = 0
 
-    def __enter__(self) -> _Overall:
+    def __enter__(self) -> _Screen:
         self._bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def plan(
-        self, filled: Mapping[str, contents.TableResults], known: Sequence[commands.MissingRuns]
-    ) -> None:
-        """Takes what is to be done; more of it is known after every choice of λ."""
-        costs = {run: commands.cost(one.command.settings) for one in known for run in one.runs()}
-        self._done += sum(cost for run, cost in self._known.items() if run not in costs)
-        self._known = costs
-        self._later = [commands.cost(one.settings) for one in contents.waiting_runs(filled)]
-        self._show()
-
-    def look(self, parts: Iterable[commands.MissingRuns]) -> None:
-        """Counts the runs that have ended since the last look."""
-        for part in parts:
-            for run, seed in zip(part.runs(), part.seeds, strict=True):
-                if run in self._known and part.path(self._store.folder, seed).exists():
-                    self._done += self._known.pop(run)
+    def left(self, runs: int) -> None:
+        """Takes how many runs are left; more of them may be known after a choice of λ."""
+        self._left = runs
         self._show()
 
     def _show(self) -> None:
-        total = self._done + self._left()
+        total = self._done + self._left
         self._bar.update(
             self._task, description=self._runs_left(), total=total, completed=self._done
         )
 
-    def _left(self) -> int:
-        return sum(self._known.values()) + sum(self._later)
-
     def _runs_left(self) -> str:
-        runs = len(self._known) + len(self._later)
-        return "1 run left" if runs == 1 else f"{runs} runs left"
+        return "1 run left" if self._left == 1 else f"{self._left} runs left"
 
-    def ended(self, part: commands.MissingRuns, status: int, reason: str) -> bool:
-        """Says how a command ended; of one that failed or diverged also which, and why.
+    def ended(self, text: str) -> None:
+        """Says that a command has ended, and what is left."""
+        self._done += 1
+        self._left -= 1
+        self._show()
+        text += f"; {self._runs_left()}"
+        if self._left and not self._console.is_terminal:
+            seconds = (time.monotonic() - self._began) * self._left / self._done
+            text += f", about {screen.duration(seconds)}"
+        self.say(text)
 
-        Returns:
-            Whether it failed.
-        """
-        self.look([part])
-        made = all(part.path(self._store.folder, seed).exists() for seed in part.seeds)
-        failed = status not in (0, 3) or not made
-        strength = "" if part.strength is None else f", λ {results.number(part.strength)}"
-        seeds = " ".join(map(str, part.seeds))
-        title = f"{part.table}: {part.title}{strength}, seeds {seeds}"
-        if failed:
-            how = f"failed with status {status}"
-            if status < 0:
-                how += f" ({signal.strsignal(-status)})"
-            reasons = ["it has left no result" if status in (0, 3) else reason]
-        elif status == 0:
-            how, reasons = "done", []
-        else:
-            stored = [
-                self._store.read(part.table, part.command, part.strength, seed)
-                for seed in part.seeds
-            ]
-            how = "diverged"
-            reasons = [one["diverged"] for one in stored if one and one["status"] == "diverged"]
-        left = f"; {self._runs_left()}"
-        if self._done and self._left() and not self._console.is_terminal:
-            seconds = (time.monotonic() - self._began) * self._left() / self._done
-            left += f", about {screen.duration(seconds)}"
-        self._console.print(f"{title}: {how}{left}")
-        if reasons:
-            self._console.print(f"  {part.shell(self._store.folder)}")
-        for reason in reasons:
-            self._console.print(f"  {reason}")
-        return failed
+    def say(self, text: str) -> None:
+        """Prints a line."""
+        self._console.print(text)
 
 
 def _end_with_parent() -> None:
@@ -267,8 +209,7 @@ def main(arguments: Sequence[str]) -> None:
         arguments: its path, and its own arguments.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # A shell lets what it starts in the background ignore Ctrl-C, which is how `Jobs.stop` ends us.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and so this
     sys.argv = list(arguments)
     runpy.run_path(arguments[0], run_name="__main__")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -152,10 +151,9 @@ def project(folder: Path, **orders: Any) -> Path:
     Args:
         folder: of the project.
         **orders: what a script does in place of making its results: "refuse" (fail at once), "fail"
-            (and leave a checkpoint), "wait" (for ever), "ignore" (likewise, and Ctrl-C); or before
-            it: "meet" (wait until as many scripts as `number` says have begun); "diverge"; or,
-            without a result, "nothing" (end well) or "lose" (end as if it had diverged). Else λ is
-            the better the smaller it is.
+            (and leave a checkpoint), "wait" (for ever); or before it: "meet" (wait until as many
+            scripts as `number` says have begun); "diverge"; or, without a result, "nothing" (end
+            well) or "lose" (end as if it had diverged). Else λ is the better the smaller it is.
     """
     folder.mkdir()
     for package in ("common", "harness", "tables"):
@@ -180,9 +178,6 @@ def stand_in(file: str) -> None:
     order = orders.get(script, "")
     strengths = getattr(settings, "strength", (None,))
     what = f"{os.getpid()},{script},{strengths[0]},{' '.join(map(str, settings.seeds))}"
-    if order in ("wait", "ignore"):
-        ends = order == "wait"
-        signal.signal(signal.SIGINT, lambda *_: sys.exit(130) if ends else None)
     _tell(folder, f"begin,{what}")
     if order == "fail":
         files = _files(script, settings, strengths[0], settings.seeds[0])
@@ -192,7 +187,7 @@ def stand_in(file: str) -> None:
         print("Traceback (most recent call last):\n  one line more")
         sys.exit("boom")
     until = time.monotonic() + 120  # for ever
-    while order in ("wait", "ignore") and time.monotonic() < until:
+    while order == "wait" and time.monotonic() < until:
         time.sleep(1)
     if order == "meet":
         while sum(event == "begin" for event, *_ in log(folder)) < orders["number"]:

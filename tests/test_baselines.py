@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lwf
 from common import data, importance, loop, losses, metrics, network, released, training
@@ -647,41 +647,57 @@ def test_joint_refuses_tasks_of_several_data_sets() -> None:
         run("joint", SEVERAL)
 
 
-class Killed(Exception):
-    """Stands for a machine that goes down."""
+class Interrupted(Exception):
+    """Stands for Ctrl-C, or a machine that goes down."""
 
 
-def test_run_as_released_and_killed_twice_ends_like_one_that_never_was(
-    script: str, tmp_path: Path
+def left_by(ended: Run) -> dict[str, Any]:
+    """Returns all that a run leaves, arrays as bytes."""
+    progress = ended.progress
+    arrays = {"R": ended.matrix, **progress.arrays}
+    for name, variables in progress.state.items():
+        arrays |= {f"{name} {number}": variable for number, variable in enumerate(variables)}
+    return {
+        **{name: np.asarray(array).tobytes() for name, array in arrays.items()},
+        "accuracy": progress.accuracy,
+        "validation_accuracy": progress.validation_accuracy,
+        "details": progress.details,
+        "trace": progress.trace,
+    }
+
+
+# All is saved after every epoch, and nothing else in between. So a run that is interrupted where it
+# would save its first epoch, and from then on where it would save another one, has been interrupted
+# in every state that there is: before and after each epoch, pruning and task.
+@pytest.mark.parametrize("released", [False, True], ids=["corrected", "as released"])
+def test_run_interrupted_in_every_epoch_ends_bit_for_bit_like_a_whole_one(
+    script: str, released: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"strength": 0.1, **runs.all_defects(script)}
-    if "D14" in changes["as_released"]:
-        changes.update(epochs=None, steps=207, lr_decay=1.0)
+    changes = {"strength": 0.1, **(runs.all_defects(script) if released else {})}
+    if "D14" in changes.get("as_released", ()):  # in two portions, the second of a part of an epoch
+        changes.update(epochs=None, steps=EPOCH + 7, lr_decay=1.0)
+    if hasattr(settings_of(script), "evaluate_every"):
+        changes["evaluate_every"] = 1
     whole = run(script, **changes)
 
-    rng = np.random.default_rng(zlib.crc32(script.encode()))
-    first = int(rng.integers(1, whole.epochs))
-    second = int(rng.integers(1, whole.epochs - first + 1))
-    files = run_files.RunFiles(tmp_path, "seed", {"script": script})
-    with files.locked() as held:
-        assert held
-        for stop in (first, second):
+    save, saves = run_files.RunFiles.save_checkpoint, iter(())
 
-            def kill(nets: list[MLP], epoch: int, stop: int = stop) -> None:
-                if epoch == stop:
-                    raise Killed
+    def save_or_stop(*arguments: Any) -> None:
+        if not next(saves):
+            raise Interrupted
+        save(*arguments)
 
-            with pytest.raises(Killed):
-                run(script, files=files, watch=kill, **changes)
-        again = run(script, files=files, **changes)
-    assert again.epochs == whole.epochs - first - second, "it started again"
-    assert again.progress.accuracy == whole.progress.accuracy
-    assert again.progress.validation_accuracy == whole.progress.validation_accuracy
-    assert again.progress.details == whole.progress.details
-    assert same_bits(again.net.variables, whole.net.variables)
-    found, expected = again.progress.arrays, whole.progress.arrays
-    assert sorted(found) == sorted(expected)
-    assert same_bits([found[key] for key in expected], expected.values())
+    monkeypatch.setattr(run_files.RunFiles, "save_checkpoint", save_or_stop)
+    files = run_files.RunFiles(tmp_path, "a_run", {})
+    saves = iter([False])
+    for epoch in range(whole.epochs):
+        with pytest.raises(Interrupted):
+            run(script, files=files, **changes)
+        assert files.has_begun == (epoch > 0)
+        saves = iter([True, False])
+    ended = run(script, files=files, **changes)
+    assert ended.epochs == 1
+    assert left_by(ended) == left_by(whole)
 
 
 def test_every_seed_that_the_command_line_takes_can_be_run(script: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import common
+import harness
 import reproduce_tables
 from common import released
 from harness import options
@@ -95,7 +95,7 @@ def test_versions_of_python() -> None:
     oldest = said(r"`python3` of version 3\.(\d+) to 3\.\d+", "README.md")
     newest = said(r"`python3` of version 3\.\d+ to 3\.(\d+)", "README.md")
     versions = [f"3.{number}" for number in range(int(oldest), int(newest) + 1)]
-    assert (3, int(oldest)) == common.OLDEST_PYTHON
+    assert (3, int(oldest)) == harness.OLDEST_PYTHON
     project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
     assert project["requires-python"] == f">=3.{oldest}"
     assert said(r'pythons="(.+)"', ".ci/run").split() == versions
@@ -105,7 +105,7 @@ def test_versions_of_python() -> None:
 def test_constraints_are_the_versions_of_the_published_results() -> None:
     exact = dict(re.findall(r"^([\w-]+)==(\S+)$", text_of(ROOT / "constraints.txt"), re.MULTILINE))
     needed = re.findall(r"^[\w-]+", text_of(ROOT / "requirements.txt"), re.MULTILINE)
-    assert sorted(needed) == sorted(common.PACKAGES)
+    assert sorted(needed) == sorted(harness.PACKAGES)
     assert set(needed) <= set(exact)
     used = f"TensorFlow {exact['tensorflow']}, NumPy {exact['numpy']}, Python 3.11.7,"
     assert used in text_of(ROOT / "results" / "README.md")

@@ -1,11 +1,9 @@
-"""The training loop, batches and learning rates, evaluation, going on after an interrupt."""
+"""The training loop, batches and learning rates, evaluation."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import anpyc_wi_np
 from common import data, evaluation, loop, losses, network, released, schedule, streams, training
@@ -13,7 +11,6 @@ from common.consolidation import Consolidation
 from common.importance import PathIntegral
 from common.network import MLP, Dropout
 from common.streams import EVALUATION, stateless_seed
-from harness import run_files
 from harness.progress import Progress
 from tests import oracles
 from tests.oracles import BATCH, CLASSES, HIDDEN, PIXELS, SEED, TRAIN, assert_close, same_bits
@@ -590,76 +587,3 @@ def test_readings_under_noise_draw_afresh_at_every_place(monkeypatch) -> None:
             trainer.train(task, steps)
         trainer.evaluate(progress.learned)
     assert len(set(seeds)) == len(seeds) == (4 + 2) * (1 + 2 + 3)
-
-
-# Going on after an interrupt
-
-PRUNED = anpyc_wi_np.Settings(
-    tasks=3,
-    hidden=HIDDEN,
-    epochs=3,
-    batch_size=BATCH,
-    learning_rate=0.2,
-    prune_percent=20,
-    retrain_epochs=1,
-    evaluate_every=2,
-)
-EPOCHS = (3 + 1 + 1) + (3 + 1 + 1) + 3  # two phases of pruning in each task but the last
-
-
-class Interrupt(Exception):
-    """Stands for Ctrl-C, or a machine that goes down."""
-
-
-def pruned_run(folder: Path) -> tuple[dict[str, np.ndarray], dict, list[dict]]:
-    """Runs, or goes on with, a folder's run; returns its arrays, its details, its trace."""
-    files = run_files.RunFiles(folder, "seed0", {"script": "anpyc_wi_np"})
-    with files.locked() as held_here:
-        assert held_here
-        progress = Progress(files)
-        matrix = anpyc_wi_np.run(PRUNED, TASKS, 0.5, 0, progress)
-        arrays = {name: variable.numpy() for name, variable in progress._variables()}
-        arrays |= {"R": matrix, "validation": np.array(progress.validation_accuracy[-1])}
-        return arrays, progress.details, progress.trace
-
-
-def interrupt(monkeypatch, saved: int) -> None:
-    """Makes a run stop as soon as it has saved so many checkpoints, or for 0 would save one."""
-    save, calls = run_files.RunFiles.save_checkpoint, itertools.count(1)
-
-    def save_and_stop(*arguments) -> None:
-        if saved:
-            save(*arguments)
-        if next(calls) >= saved:
-            raise Interrupt
-
-    monkeypatch.setattr(run_files.RunFiles, "save_checkpoint", save_and_stop)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    run = pruned_run(tmp_path_factory.mktemp("uninterrupted"))
-    # Readings after every second epoch of a phase and its last, and directly after each pruning.
-    of_task = [(0, 2), (0, 3), (1, 0), (1, 1), (2, 0), (2, 1)]
-    places = [(task, *place) for task in (0, 1) for place in of_task]
-    assert [(one["task"], one["phase"], one["epoch"]) for one in run[2]] == [
-        *places, (2, 0, 2), (2, 0, 3)
-    ]  # fmt: skip
-    return run
-
-
-# Nothing else is written during a run: wherever it stops, it goes on from one of these.
-@pytest.mark.parametrize("saved", range(EPOCHS + 1))
-def test_interrupted_run_ends_bit_for_bit_like_an_uninterrupted_one(
-    saved, uninterrupted, tmp_path, monkeypatch
-) -> None:
-    with monkeypatch.context() as patch:
-        interrupt(patch, saved)
-        with pytest.raises(Interrupt):
-            pruned_run(tmp_path)
-    arrays, *rest = pruned_run(tmp_path)
-    expected, *expected_rest = uninterrupted
-    assert arrays.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(arrays[name], value, err_msg=name)
-    assert rest == expected_rest

@@ -16,7 +16,6 @@ import io
 import itertools
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -37,7 +36,6 @@ from tests.conftest import ROOT
 import numpy as np
 import pytest
 
-METHODS = ["anpyc_wo_np", "anpyc_wi_np"]
 # Fields of every result, as `harness.results` describes them, and those that some scripts add.
 FIELDS = {
     *("schema", "status", "script", "settings", "as_released", "lambda", "seed", "accuracy"),
@@ -144,46 +142,21 @@ def saved_at(folder: Path) -> list[int]:
     return times
 
 
-def interrupt(
-    folder: Path, start_script: Run, script: str, signals: list[int], seed: int
-) -> list[How]:
-    """Start a script, send it a signal at a random moment, and so on, and let it end at last."""
-    generator = random.Random(f"{script} {seed}")
-    parts = []
-    for number in [*signals, None]:
-        process = start_script(script, folder, *long_flags(script))
-        if number is not None:
-            after_saves(process, folder, generator.randint(1, 10))
-            time.sleep(generator.uniform(0, 0.02))
-            process.send_signal(number)
-        parts += ends(process)
-    return parts
+def interrupt(folder: Path, start_script: Run) -> list[How]:
+    """Kill a process, start the same command again, and press Ctrl-C there."""
+    processes = []
+    for number in (signal.SIGKILL, signal.SIGINT):
+        process = start_script("anpyc_wi_np", folder, *long_flags("anpyc_wi_np"))
+        after_saves(process, folder, 5)
+        process.send_signal(number)
+        process.wait()
+        processes.append(process)
+    return ends(*processes)
 
 
 def share(folder: Path, start_script: Run) -> list[How]:
     """Start two processes with the same six runs."""
     return ends(*[start_script("anpyc_wo_np", folder, *GRID) for _ in range(2)])
-
-
-def take_over(folder: Path, start_script: Run) -> list[How]:
-    """Kill a process while another one waits for its run."""
-
-    def said_until(text: str) -> str:
-        said = ""
-        while text not in said and (line := second.stdout.readline()):
-            said += line
-        return said
-
-    flags = [*long_flags("anpyc_wo_np"), "--epochs", "3000"]
-    first = start_script("anpyc_wo_np", folder, *flags)
-    after_saves(first, folder, 3)
-    second = start_script("anpyc_wo_np", folder, *flags)
-    said = said_until("waiting")
-    first.kill()
-    said += said_until("continuing")
-    second.send_signal(signal.SIGINT)  # it need not end what it took over
-    [(status, out, err)] = ends(second)
-    return [*ends(first), (status, said + out, err)]
 
 
 @pytest.fixture(scope="module")
@@ -197,13 +170,8 @@ def background(
             folder = tmp_path_factory.mktemp("background")
             return folder, pool.submit(function, folder, *arguments)
 
-        signals = [signal.SIGINT, signal.SIGKILL]
-        interrupted = {
-            ("interrupted", script): begin(interrupt, start_script, script, signals, 0)
-            for script in METHODS
-        }
-        several = {function: begin(function, start_script) for function in (share, take_over)}
-        yield interrupted | several
+        several = {function: begin(function, start_script) for function in (share, interrupt)}
+        yield several
         pool.shutdown(cancel_futures=True)
 
 
@@ -254,7 +222,8 @@ def changed_copy(first_run: FirstRun, folder: Path, **changes: Any) -> Path:
 def test_run_ends_well_and_names_what_it_wrote(first_run: FirstRun, script: str) -> None:
     assert "\x1b" not in first_run.ended.out and "\r" not in first_run.ended.out  # no terminal
     lines = {line.strip() for line in first_run.ended.out.splitlines()}
-    written = [path for path in first_run.folder.rglob("*") if path.is_file()]
+    files = [path for path in first_run.folder.rglob("*") if path.is_file()]
+    written = [path for path in files if path.parent.name != ".locks"]
     assert {str(path) for path in written} <= lines
     assert {path.suffix for path in written} >= {".json", ".png"}
     assert unfinished(first_run.folder) == []
@@ -473,34 +442,19 @@ def stop_at_save(monkeypatch: pytest.MonkeyPatch, wanted: int) -> Callable[[], N
     return restart
 
 
-def interrupt_every_epoch(
-    call_script: Run, monkeypatch: pytest.MonkeyPatch, script: str, *flags: object
-) -> int:
-    """Run a script one epoch at a time, each time losing the next one; return the epochs."""
-    restart = stop_at_save(monkeypatch, wanted=2)
-    for attempt in range(1, 100):
-        restart()
-        ended = call_script(script, *flags)
-        assert ("continuing after" in ended.out) == (attempt > 1)
-        if ended.status == 0:
-            return attempt
-        assert ended.status == 130
-        assert ended.err.strip().count("\n") == 0
-        assert "Traceback" not in ended.err
-    pytest.fail("the run does not get ahead")
-
-
 def test_run_interrupted_in_every_epoch_gives_the_same_numbers(
-    first_run: FirstRun,
-    script: str,
-    call_script: Run,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    call_script: Run, first_runs: FirstRuns, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    epochs = interrupt_every_epoch(call_script, monkeypatch, script, "--results-dir", tmp_path)
-    expected = {"joint": 2, "anpyc_wi_np": 6, "cal_importance_distribution": 5}
-    assert epochs == expected.get(script, 4)
-    assert numbers(only(tmp_path)) == numbers(first_run.result)
+    restart = stop_at_save(monkeypatch, wanted=2)  # each time losing an epoch
+    for epoch in range(6):
+        restart()
+        ended = call_script("anpyc_wi_np", "--results-dir", tmp_path)
+        assert ("continuing after" in ended.out) == (epoch > 0)
+        if epoch < 5:
+            assert ended.status == 130
+            assert "interrupted" in ended.err and ended.err.strip().count("\n") == 0
+    assert_done(ended)
+    assert numbers(only(tmp_path)) == numbers(first_runs("anpyc_wi_np").result)
     assert unfinished(tmp_path) == []
 
 
@@ -518,26 +472,6 @@ def test_ctrl_c_says_how_to_go_on(
     assert ended.status == 130
     assert "--fresh" in ended.err
     assert "continuing" not in ended.out
-
-
-@pytest.mark.parametrize("flags", [["--seeds", "0"], ["--fresh"]])
-def test_ctrl_c_while_drawing_says_that_all_runs_are_done(
-    flags: list[str],
-    call_script: Run,
-    first_runs: FirstRuns,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    first_run = first_runs("anpyc_wo_np")
-    shutil.copytree(first_run.folder, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(style, "save", interrupt)
-    ended = call_script("anpyc_wo_np", "--results-dir", tmp_path, *flags)
-    assert ended.status == 130
-    assert "all runs are done" in ended.err and "continues" not in ended.err
-    assert ("--fresh" in ended.err) == ("--fresh" in flags)
 
 
 @pytest.fixture(scope="module")
@@ -714,7 +648,6 @@ def test_evaluate_every_adds_a_trace_and_changes_no_other_number(
     script: str,
     first_run: FirstRun,
     call_script: Run,
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     flags = ["--evaluate-every", "1"]
@@ -741,11 +674,6 @@ def test_evaluate_every_adds_a_trace_and_changes_no_other_number(
         last = [reading for reading in trace if reading["task"] == task][-1]
         assert last["accuracy"] == result["accuracy"][task]
 
-    interrupt_every_epoch(
-        call_script, monkeypatch, script, "--results-dir", tmp_path / "parts", *flags
-    )
-    assert numbers(only(tmp_path / "parts")) == numbers(result)
-
 
 # Several processes, other sources
 
@@ -768,35 +696,26 @@ def test_two_processes_share_a_grid(
     assert numbers(stored(folder)[name]) == numbers(alone)
 
 
-def test_run_of_a_killed_process_is_taken_up_by_the_one_that_waits(
-    background: dict[Any, Any],
-) -> None:
-    (killed, _, _), (status, out, err) = background[take_over][1].result()
-    assert (killed, status) == (-signal.SIGKILL, 130), out + err
-    assert out.index("1 run: another process") < out.index("continuing after task 0")
-
-
 def test_runs_that_another_process_holds_are_left_to_the_end(
-    call_script: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    call_script: Run, first_runs: FirstRuns, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    hold, naps, held = run_files.RunFiles.hold, [], {"lambda0_seed0": 3}
+    (name,) = stored(first_runs("anpyc_wo_np").folder)
+    other = Path(name.replace("lambda3", "lambda0")).stem
+    naps: list[float] = []
+    with contextlib.ExitStack() as another_process:
+        files = run_files.RunFiles(tmp_path / "anpyc_wo_np", other, {})
+        assert another_process.enter_context(files.locked())
 
-    @contextlib.contextmanager
-    def hold_unless_held(files: run_files.RunFiles) -> Iterator[bool]:
-        name = files.path.name.split("-")[0]
-        held[name] = held.get(name, 0) - 1
-        if held[name] >= 0:
-            yield False
-        else:
-            with hold(files) as mine:
-                yield mine
+        def sleep(seconds: float) -> None:
+            naps.append(seconds)
+            if len(naps) == 2:
+                another_process.close()
 
-    monkeypatch.setattr(run_files.RunFiles, "hold", hold_unless_held)
-    monkeypatch.setattr(time, "sleep", naps.append)
-    ended = call_script("anpyc_wo_np", "--lambda", "0", "3", "--results-dir", tmp_path)
+        monkeypatch.setattr(time, "sleep", sleep)
+        ended = call_script("anpyc_wo_np", "--lambda", "0", "3", "--results-dir", tmp_path)
     assert_done(ended)
     assert ended.out.index("λ 3, seed 0:") < ended.out.index("λ 0, seed 0:")
-    assert ended.out.count("another process") == 1
+    assert ended.out.count("1 run: another process is working there") == 1
     assert len(naps) == 2 and min(naps) > 0  # not after the first look, where there was work
     rows = re.findall(r"^│ (\d)", ended.out, flags=re.MULTILINE)
     assert rows == ["0", "3"]
@@ -1257,76 +1176,51 @@ def test_help_does_not_wait_for_tensorflow() -> None:
     assert ended.stdout.count("usage: ") == len(OWN_FIELDS)
 
 
-@pytest.mark.parametrize("name", METHODS)
 def test_ctrl_c_and_sigkill_leave_the_numbers_as_they_are(
-    name: str, background: dict[Any, Any], call_script: Run, tmp_path: Path
+    background: dict[Any, Any], call_script: Run, tmp_path: Path
 ) -> None:
-    folder, future = background["interrupted", name]
-    (by_ctrl_c, _, message), (by_kill, continued, _), (last, out, err) = future.result()
+    folder, future = background[interrupt]
+    (by_kill, *_), (by_ctrl_c, continued, message) = future.result()
+    assert by_kill == -signal.SIGKILL
     assert by_ctrl_c == 130
     (line,) = message.strip().splitlines()
     assert "interrupted" in line and "the same command continues" in line
-    assert by_kill == -signal.SIGKILL
     assert "continuing after task" in continued
-    assert (last, err) == (0, "")
-    assert "continuing after task" in out
+    flags = long_flags("anpyc_wi_np")
+    ended = call_script("anpyc_wi_np", *flags, "--results-dir", folder / "results")
+    assert_done(ended)
+    assert "continuing after task" in ended.out
     assert unfinished(folder) == []
-    flags = [*long_flags(name), "--results-dir", tmp_path]
-    assert call_script(name, *flags).status == 0
+    assert call_script("anpyc_wi_np", *flags, "--results-dir", tmp_path).status == 0
     assert numbers(only(tmp_path)) == numbers(only(folder))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_sigkill_at_many_moments_leaves_the_numbers_as_they_are(
-    script: str, seed: int, start_script: Run, call_script: Run, tmp_path: Path
-) -> None:
-    parts = interrupt(tmp_path, start_script, script, [signal.SIGKILL] * 4, seed)
-    assert [status for status, _, _ in parts][-1] == 0
-    assert unfinished(tmp_path) == []
-    assert call_script(script, *long_flags(script), "--results-dir", tmp_path / "whole").status == 0
-    assert numbers(only(tmp_path / "whole")) == numbers(only(tmp_path / "results"))
-
-
-# Stands for TensorFlow, where Ctrl-C is pressed.
-STAND_IN = """
-import signal
-
-def call(function, *arguments):
-    signal.raise_signal(signal.SIGINT)
-    done.append("after Ctrl-C")
-    function(*arguments)
-    done.append("after the call")
+# A library that writes to standard error, and calls Python from native code when Ctrl-C is pressed.
+PRESSED = """
+import os, signal, sys
+from pathlib import Path
+from harness import process
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup
+library = {"__name__": sys.argv[1], "press": signal.raise_signal}
+exec("def call(number):\\n  try: press(number)\\n  finally: print('raised')", library)
+with process.errors_in_one_line("a_script", Path(), "the same command continues"):
+    with process.silent_unless_failing():
+        os.write(2, b"words of the library")
+        library["call"](signal.SIGINT)
 """
 
 
 @pytest.mark.parametrize(
-    ("function", "expected"),
-    [
-        pytest.param(str, ["after Ctrl-C", "after the call"], id="calls nothing of ours"),
-        pytest.param(results.number, ["after Ctrl-C"], id="calls our code"),
-    ],
+    ("library", "printed"), [("tensorflow.python.eager", ""), ("numpy", "raised\n")]
 )
-def test_ctrl_c_within_tensorflow_raises_only_in_our_code(
-    function: Callable[[float], str],
-    expected: list[str],
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
+def test_ctrl_c_ends_in_one_line_and_raises_nothing_within_tensorflow(
+    library: str, printed: str
 ) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup
-    stand_in = types.ModuleType("tensorflow.python")
-    done = stand_in.done = []
-    exec(STAND_IN, vars(stand_in))
-    with (
-        pytest.raises(SystemExit) as ended,
-        process.errors_in_one_line("a_script", tmp_path, "the same command continues"),
-    ):
-        stand_in.call(function, 0.5)
-        done.append("after TensorFlow")
-    assert (ended.value.code, done) == (130, expected)
-    assert capsys.readouterr().err == "\na_script: interrupted; the same command continues\n"
-    assert sys.gettrace() is None
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ended = subprocess.run(
+        [sys.executable, "-c", PRESSED, library], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (130, printed)
+    assert ended.stderr == "\na_script: interrupted; the same command continues\n"
 
 
 @pytest.mark.parametrize("name", ["finetune", "reproduce_tables"])

@@ -15,7 +15,6 @@ from harness.results import ResultError
 from tables import commands, contents
 from tables.contents import ACC, Column, Estimate, Row, RowResults, Table, metric
 from tests import made_up
-from tests.conftest import SCRIPTS
 from tests.made_up import FLAGS, filled, keep, keep_all, row, table
 
 import numpy as np
@@ -624,14 +623,3 @@ def test_epochs_are_counted_over_tasks_and_rounds(tmp_path: Path) -> None:
         ),
     ).rows
     assert [one.epochs for one in rows] == [3 * 2 + 4 * 3, 3 * 2, 3 * 2, None, 2 + 2 * 3]
-
-
-def test_cost_grows_with_the_run() -> None:
-    def cost(line: str) -> float:
-        return commands.cost(commands.parse(line).settings)
-
-    assert cost("finetune.py --tasks 20") > cost("finetune.py") > cost("finetune.py --epochs 10")
-    assert cost("ewc.py --hidden 64 32") < cost("ewc.py") < cost("ewc.py --batch-size 512")
-    # As many steps are as many epochs, on 55,000 images.
-    assert cost("ewc.py --steps 1000 --batch-size 550") == cost("ewc.py --epochs 10")
-    assert all(cost(f"{script}.py") > 0 for script in SCRIPTS)
