@@ -57,26 +57,38 @@ def make(
     with _Screen() as shown, processes(at_once) as start:
         while True:
             table_results = contents.evaluate(all_tables, names, store)
-            for run in _one_by_one(contents.missing_runs(table_results)):
-                if not begun.issuperset(run.runs()):
-                    begun.update(run.runs())
-                    running[start(run.arguments(store.folder))] = run
+            for part in _commands(contents.missing_runs(table_results), at_once):
+                runs = part.without(begun)
+                if runs.seeds:
+                    begun.update(runs.runs())
+                    running[start(runs.arguments(store.folder))] = runs
             if not running:
                 return failed
-            shown.left(len(running) + len(contents.waiting_runs(table_results)))
+            of_running = sum(len(runs.seeds) for runs in running.values())
+            shown.left(of_running + len(contents.waiting_runs(table_results)))
             ended, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
             for future in ended:
-                run = running.pop(future)
-                if _tell_how_it_ended(run, future.result(), store, shown):
+                runs = running.pop(future)
+                if _tell_how_it_ended(runs, future.result(), store, shown):
                     failed += 1
-                    if not run.has_begun(store.folder):
+                    if not runs.has_begun(store.folder):
                         raise CannotBegin
+                    begun.difference_update(_not_tried(runs, store))
 
 
-def _one_by_one(groups: Sequence[commands.MissingRuns]) -> Iterator[commands.MissingRuns]:
+def _commands(
+    groups: Sequence[commands.MissingRuns], at_once: int
+) -> Iterator[commands.MissingRuns]:
+    """Yields the runs of each command: some seeds of a row, for TensorFlow to be loaded once.
+
+    Args:
+        groups: all that are to be made.
+        at_once: commands at a time; there are several for each, so that none idles in the end.
+    """
+    size = max(1, sum(len(group.seeds) for group in groups) // (4 * at_once))
     for group in groups:
-        for seed in group.seeds:
-            yield dataclasses.replace(group, seeds=(seed,))
+        for first in range(0, len(group.seeds), size):
+            yield dataclasses.replace(group, seeds=group.seeds[first : first + size])
 
 
 @contextlib.contextmanager
@@ -117,34 +129,42 @@ def reason(output: str) -> str:
     return next(filter(_FATAL.match, lines), lines[-1] if lines else "")
 
 
+def _not_tried(runs: commands.MissingRuns, store: commands.Store) -> list[tuple[str, str]]:
+    """Returns the runs that a failed command has left: those after the first that is missing."""
+    seeds = [seed for seed in runs.seeds if not runs.path(store.folder, seed).exists()]
+    return [runs.run(seed) for seed in seeds[1:]]
+
+
 def _tell_how_it_ended(
-    run: commands.MissingRuns, ended: Output, store: commands.Store, shown: _Screen
+    runs: commands.MissingRuns, ended: Output, store: commands.Store, shown: _Screen
 ) -> bool:
     """Says how a command ended; of one that failed or diverged also which, and why.
 
     Returns:
         Whether it failed.
     """
-    (seed,) = run.seeds
     status = ended.returncode
-    made = run.path(store.folder, seed).exists()
-    failed = status not in (0, 3) or not made
-    how, why = "done", ""
+    made = [seed for seed in runs.seeds if runs.path(store.folder, seed).exists()]
+    failed = status not in (0, 3) or len(made) < len(runs.seeds)
+    how, why = "done", []
     if failed:
         how = f"failed with status {status}"
         if status < 0:
             how += f" ({signal.strsignal(-status)})"
         last = reason(ended.stdout.decode(errors="replace"))
-        why = "it has left no result" if status in (0, 3) else last
+        why = ["it has left no result" if status in (0, 3) else last]
     elif status == 3:
         how = "diverged"
-        result = store.read(run.table, run.command, run.strength, seed)
-        why = result["diverged"] if result else ""
-    strength = "" if run.strength is None else f", λ {results.number(run.strength)}"
-    shown.ended(f"{run.table}: {run.title}{strength}, seed {seed}: {how}")
+        stored = [store.read(runs.table, runs.command, runs.strength, seed) for seed in made]
+        why = [result["diverged"] for result in stored if result and "diverged" in result]
+    strength = "" if runs.strength is None else f", λ {results.number(runs.strength)}"
+    seeds = f"seed{'s' * (len(runs.seeds) > 1)} {' '.join(map(str, runs.seeds))}"
+    text = f"{runs.table}: {runs.title}{strength}, {seeds}: {how}"
+    shown.ended(text, len(made) if made else 1)
     if how != "done":
-        shown.say(f"  {run.shell(store.folder)}")
-        shown.say(f"  {why}")
+        shown.say(f"  {runs.shell(store.folder)}")
+        for line in why:
+            shown.say(f"  {line}")
     return failed
 
 
@@ -181,10 +201,10 @@ class _Screen:
     def _runs_left(self) -> str:
         return "1 run left" if self._left == 1 else f"{self._left} runs left"
 
-    def ended(self, text: str) -> None:
-        """Says that a command has ended, and what is left."""
-        self._done += 1
-        self._left -= 1
+    def ended(self, text: str, runs: int) -> None:
+        """Says that a command has ended, how many runs it has done, and what is left."""
+        self._done += runs
+        self._left -= runs
         self._show()
         text += f"; {self._runs_left()}"
         if self._left and not self._console.is_terminal:
