@@ -25,10 +25,10 @@ from scipy import stats
 EWC = "ewc.py --lambda 1 3 10"
 
 
-def missing(*filled: contents.TableResults) -> list[tuple[str, float | None, tuple[int, ...]]]:
+def missing(*tables: contents.TableResults) -> list[tuple[str, float | None, tuple[int, ...]]]:
     """Return table, λ and seeds of the runs to be made."""
-    found = contents.missing_runs({one.table.name: one for one in filled})
-    return [(one.table, one.strength, one.seeds) for one in found]
+    runs = contents.missing_runs({table.table.name: table for table in tables})
+    return [(run.table, run.strength, run.seeds) for run in runs]
 
 
 # Command lines
@@ -120,7 +120,7 @@ def test_test_accuracy_chooses_where_the_row_says_so(tmp_path: Path) -> None:
     for strength, acc in {1: 0.8, 3: 0.9, 10: 0.7}.items():
         keep(tmp_path / "small", EWC, 100, acc, strength, validation=1 - acc)
     assert choice(tmp_path, 100, by_test=True).strengths == (3,)
-    assert choice(tmp_path, 100, widen=False).strengths == (10,)
+    assert choice(tmp_path, 100).strengths == (10,)
 
 
 def test_tuning_seeds_do_not_enter_the_cells(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_smaller_of_equal_strengths_is_chosen(
 ) -> None:
     accuracies = {one: (0.9, 0.8) if one in equal else (0.5, 0.5) for one in (1, 3, 10)}
     tuned(tmp_path / "small", accuracies)
-    found = choice(tmp_path, 100, 101, line=line, widen=False)
+    found = choice(tmp_path, 100, 101, line=line)
     assert (found.grid, found.strengths) == ((1, 3, 10), (min(equal),))
 
 
@@ -187,87 +187,24 @@ def test_every_strength_enters_a_table_that_chooses_none(tmp_path: Path) -> None
     assert found.diverged(ACC) == 2
 
 
-# Edges
-
-
-def tune(folder: Path, best: float, **more: Any) -> tuple[RowResults, list[tuple[float, ...]]]:
-    """Store what a row asks for until it has its λ; return it, and what it asked for."""
-    asked = []
-    while (found := choice(folder, 100, **more)).waits:
-        asked.append(tuple(one.strength for one in found.missing if one.seeds == (100,)))
-        for strength in asked[-1]:
-            assert strength is not None
-            distance = abs(np.log(strength) - np.log(best)) if best else np.log(strength) + 100
-            tuned(folder / "small", {strength: (1 - distance / 200,)})
-    return found, asked
-
-
 @pytest.mark.parametrize(
-    ("line", "best", "asked"),
-    [
-        ("ewc.py --lambda 1 3 10", 1e9, [(30, 100), (300, 1000), (3000, 10000)]),
-        ("ewc.py --lambda 0.1 0.3 1", 1e-9, [(0.01, 0.03), (0.001, 0.003), (0.0001, 0.0003)]),
-        ("ewc.py --lambda 2 5 8", 1e9, [(10, 30), (100, 300), (1000, 3000)]),
-        ("ewc.py --lambda 2 5 8", 1e-9, [(0.3, 1), (0.03, 0.1), (0.003, 0.01)]),
-    ],
+    ("line", "best", "edge"),
+    [(EWC, 1, True), (EWC, 3, False), (EWC, 10, True), ("ewc.py --lambda 0 3 10", 0, False)],
 )
-def test_grid_is_widened_three_times(
-    tmp_path: Path, line: str, best: float, asked: list[tuple[float, ...]]
+def test_λ_at_an_end_of_its_grid_is_marked(
+    tmp_path: Path, line: str, best: float, edge: bool
 ) -> None:
-    found, rounds = tune(tmp_path, best, line=line)
-    assert rounds[1:] == asked  # the very floats: they stand in names of files
-    assert found.grid == tuple(sorted(value for one in rounds for value in one))
-    assert found.strengths == ((found.grid[-1] if best > 1 else found.grid[0]),)
-    assert found.edge
-    assert asks_for(found) == [(found.strengths[0], (0, 1))]
+    grid = commands.parse(line).settings.strength
+    tuned(tmp_path / "small", {value: (0.9 if value == best else 0.8,) for value in grid})
+    row_results = choice(tmp_path, 100, line=line)
+    assert (row_results.strengths, row_results.edge) == ((best,), edge)
+    assert asks_for(row_results) == [(best, (0, 1))]
 
 
-def test_row_asks_for_no_final_run_while_its_grid_grows(tmp_path: Path) -> None:
-    tuned(tmp_path / "small", {1: (0.7,), 3: (0.8,), 10: (0.9,)})
-    found = choice(tmp_path, 100)
-    assert found.waits and found.strengths == found.runs == ()
-    assert asks_for(found) == [(30, (100,)), (100, (100,))]
-    keep(tmp_path / "small", EWC, 0, 0.9, 10.0)  # which may be there from a smaller grid
-    assert choice(tmp_path, 100).runs == ()
-
-
-@pytest.mark.parametrize(
-    ("best", "grid"),
-    [
-        (9, (1, 3, 10, 30, 100)),
-        (30, (1, 3, 10, 30, 100)),
-        (400, (1, 3, 10, 30, 100, 300, 1000)),
-        (0.4, (0.1, 0.3, 1, 3, 10)),
-        (3, (1, 3, 10)),
-    ],
-)
-def test_widened_grid_with_its_best_inside_has_no_edge(
-    tmp_path: Path, best: float, grid: tuple[float, ...]
-) -> None:
-    found, _ = tune(tmp_path, best)
-    assert found.grid == grid
-    assert found.strengths == (min(grid, key=lambda one: abs(np.log(one / best))),)
-    assert not found.edge
-
-
-def test_grid_is_widened_down_where_every_strength_diverged(tmp_path: Path) -> None:
-    for strength in (1, 3, 10):
-        keep(tmp_path / "small", EWC, 100, None, strength)
-    found = choice(tmp_path, 100)
-    assert asks_for(found) == [(0.1, (100,)), (0.3, (100,))]
-    keep(tmp_path / "small", EWC, 100, 0.8, 0.1)
-    keep(tmp_path / "small", EWC, 100, 0.9, 0.3)
-    found = choice(tmp_path, 100)
-    assert (found.grid, found.strengths, found.edge) == ((0.1, 0.3, 1, 3, 10), (0.3,), False)
-
-
-def test_grid_cannot_be_widened_below_0(tmp_path: Path) -> None:
-    found, _ = tune(tmp_path, 0, line="ewc.py --lambda 1 3 10")
-    assert found.grid[0] > 0
-    for strength, value in {0.0: 0.9, 1.0: 0.5}.items():
-        tuned(tmp_path / "small", {strength: (value,)})
-    found = choice(tmp_path, 100, line="ewc.py --lambda 0 1")
-    assert (found.grid, found.strengths, found.edge) == ((0, 1), (0,), False)
+def test_no_λ_is_chosen_where_every_one_diverged(tmp_path: Path) -> None:
+    tuned(tmp_path / "small", {1: (None,), 3: (None,), 10: (None,)})
+    row_results = choice(tmp_path, 100)
+    assert (row_results.strengths, row_results.waits, row_results.missing) == ((), False, ())
 
 
 # The λ of another row
@@ -278,9 +215,7 @@ def follows() -> tuple[Table, Table]:
     """Return a table that chooses λ, and one that takes it."""
     other = row("ewc", f"{EWC} --evaluate-every 1", strength_of=("small", "a group", "ewc"))
     return (
-        table(
-            row("ewc", EWC, "a group"), row("mas", "mas.py --lambda 1 3 10", "a group"), widen=False
-        ),
+        table(row("ewc", EWC, "a group"), row("mas", "mas.py --lambda 1 3 10", "a group")),
         table(other, row("finetune", "finetune.py"), name="second"),
     )
 
@@ -455,7 +390,7 @@ def test_run_that_two_tables_have_made_is_the_same_in_both(tmp_path: Path) -> No
 
 
 def test_run_that_is_made_for_one_table_is_found_by_the_others_at_once(tmp_path: Path) -> None:
-    both = [table(row("ewc", EWC), name=name, widen=False) for name in ("small", "second")]
+    both = [table(row("ewc", EWC), name=name) for name in ("small", "second")]
     store = commands.Store(tmp_path)
     assert len(contents.missing_runs(contents.evaluate(both, ["small", "second"], store))) == 3
     tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})

@@ -72,7 +72,7 @@ def test_missing_runs_are_made_and_then_those_of_the_chosen_λ(
 ) -> None:
     project = stand_ins()
     keep(results / "small", "finetune.py", 1, 0.9)
-    whole = table(row("ewc", EWC), row("finetune", "finetune.py"), widen=False)
+    whole = table(row("ewc", EWC), row("finetune", "finetune.py"))
     assert make(results, whole) == 0
     found = filled(results, whole)
     assert found.complete and found.rows[0].strengths == (1,)
@@ -88,17 +88,6 @@ def test_missing_runs_are_made_and_then_those_of_the_chosen_λ(
     assert max(choice) < min(places.index(("ewc", "1.0", seed)) for seed in ("0", "1"))
     assert make(results, whole) == 0
     assert begun(project) == places  # nothing is left to do
-
-
-def test_widened_grid_is_made_before_the_runs_of_the_table(
-    stand_ins: StandIns, results: Path
-) -> None:
-    project = stand_ins()  # the smaller λ, the better
-    whole = table(row("ewc", "ewc.py --lambda 3e-36 1e-35"), seeds=(0,))
-    assert make(results, whole) == 0
-    places = begun(project)
-    assert [one for one in places if one[2] == "0"] == [("ewc", "1e-36", "0")] == places[-1:]
-    assert sorted(float(one[1]) for one in places[:-1]) == [1e-36, 3e-36, 1e-35]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])

@@ -16,7 +16,7 @@ from harness import style
 from harness.options import UsageError
 from harness.results import ResultError
 from harness.style import Drawing
-from tables import commands, contents, drawings, figures, pages
+from tables import commands, contents, csv_files, drawings, figures, generated, pages
 from tables.contents import ACC, Column, Estimate, Row, TableResults, metric
 from tests.made_up import FLAGS, filled, keep, keep_all, row, table
 
@@ -55,7 +55,7 @@ def tuned(tmp_path: Path) -> TableResults:
         row("ewc", EWC, "Some"),
         row("joint", "joint.py", "Others", reference=""),
     )
-    return filled(tmp_path, table(*rows, reference="finetune", widen=False))
+    return filled(tmp_path, table(*rows, reference="finetune"))
 
 
 # Cells
@@ -152,7 +152,7 @@ def test_row_of_which_every_λ_diverged_says_so(tmp_path: Path) -> None:
         keep(tmp_path / "small", EWC, 100, None, strength)
     keep_all(tmp_path / "small", "mas.py", ACCURACIES, strength=3.0)
     rows = row("ewc", EWC), row("mas", "mas.py --lambda 3")
-    found = filled(tmp_path, table(*rows, widen=False))
+    found = filled(tmp_path, table(*rows))
     assert found.complete
     assert (cells(found, 0)["λ"], cells(found, 0)["ACC"]) == ("every one diverged", "-")
     assert cells(found, 1)["λ"] == "3"
@@ -226,15 +226,6 @@ def test_commands_are_those_of_the_choice_and_of_the_table(tuned: TableResults) 
     ]
 
 
-def test_commands_show_the_widened_grid(tmp_path: Path) -> None:
-    for strength in (0.1, 0.3, 1, 3, 10):
-        validation = 0.9 if strength == 1 else 0.8
-        keep(tmp_path / "small", EWC, 100, 0.1, strength, validation)
-    (_, choice, final) = command_lines(filled(tmp_path, table(row("ewc", EWC))))
-    assert choice.endswith("--lambda 0.1 0.3 1 3 10 --seeds 100")
-    assert final.endswith("--lambda 1 --seeds 0 1")
-
-
 def test_choice_by_the_seeds_of_the_table_needs_one_command(tmp_path: Path) -> None:
     for strength, acc in {1: 0.1, 3: 0.2, 10: 0.1}.items():
         keep(tmp_path / "small", EWC, 0, acc, strength)
@@ -306,7 +297,7 @@ def read(text: str) -> list[dict[str, str]]:
 
 
 def test_csv_of_a_table_has_its_figures(tuned: TableResults) -> None:
-    finetune, ewc, joint = read(pages.csv_table(tuned))
+    finetune, ewc, joint = read(csv_files.of_table(tuned))
     assert ewc == {
         **{"group": "Some", "row": "ewc", "script": "ewc"},
         **{"lambda": "10", "edge": "1", "grid": "1 3 10", "epochs": "6"},
@@ -326,7 +317,7 @@ def test_csv_does_not_depend_on_last_bits(tmp_path: Path) -> None:
     for folder, acc in (("one", 0.1 + 0.2), ("two", 0.3)):
         keep_all(tmp_path / folder / "small", "joint.py", (acc, 0.7))
         found = filled(tmp_path / folder, table(row('a, "b"', "joint.py")))
-        texts.append(pages.csv_table(found))
+        texts.append(csv_files.of_table(found))
     text, other = texts
     assert text == other
     assert read(text)[0]["row"] == 'a, "b"'
@@ -334,7 +325,7 @@ def test_csv_does_not_depend_on_last_bits(tmp_path: Path) -> None:
 
 
 def test_csv_of_runs_has_a_line_for_each(tuned: TableResults) -> None:
-    lines = read(pages.csv_runs([tuned]))
+    lines = read(csv_files.of_runs([tuned]))
     places = [(line["row"], line["use"], line["lambda"], line["seed"]) for line in lines]
     assert places == [
         ("finetune", "table", "", "0"),
@@ -375,7 +366,7 @@ def test_csv_of_runs_has_a_column_for_every_setting_and_metric_that_a_run_has(
     keep(tmp_path / "small", traced, 0, 0.75, lost=0.25)
     rows = [row(command, command, flags=flags) for command, flags in commands.items()]
     found = filled(tmp_path, table(*rows, row(traced, traced), seeds=(0,)))
-    lines = read(pages.csv_runs([found]))
+    lines = read(csv_files.of_runs([found]))
     heads = "tasks epochs steps hidden head update merge gamma lambda as_released F min_ACC"
     assert [[line[head] for head in heads.split()] for line in lines] == [
         ["3", "2", "", "8 4", "multi", *[""] * 5, "0.25", ""],
@@ -386,7 +377,7 @@ def test_csv_of_runs_has_a_column_for_every_setting_and_metric_that_a_run_has(
     ]
     # What none of the runs has would only be in the way.
     assert not lines[0].keys() & {"temperature", "train_examples", "seeds", "device", "results_dir"}
-    (line,) = read(pages.csv_runs([dataclasses.replace(found, rows=found.rows[:1])]))
+    (line,) = read(csv_files.of_runs([dataclasses.replace(found, rows=found.rows[:1])]))
     assert {head for head, cell in line.items() if not cell} == {"group", "lambda"}
 
 
@@ -402,7 +393,7 @@ def test_comparison_shows_both_and_whether_they_differ(tmp_path: Path) -> None:
         row("ewc", EWC),
         Row("theirs", estimates={"ACC": Estimate(0.9, 0.1, 3)}),
     )
-    whole = table(*rows, columns=(ACC, metric("F")), widen=False)
+    whole = table(*rows, columns=(ACC, metric("F")))
     for folder, far, lost, best in (
         ("published", 0.5, (0.8, 0.9), 1),
         ("own", 0.7, (None,) * 2, 3),
@@ -431,7 +422,7 @@ def test_comparison_shows_both_and_whether_they_differ(tmp_path: Path) -> None:
 
 
 def test_comparison_with_nothing_that_finished(tmp_path: Path) -> None:
-    whole = table(row("lost", "finetune.py"), row("ewc", EWC), columns=(ACC,), widen=False)
+    whole = table(row("lost", "finetune.py"), row("ewc", EWC), columns=(ACC,))
     for folder in ("published", "own"):
         keep_all(tmp_path / folder / "small", "finetune.py", (None, None))
     keep_all(tmp_path / "published" / "small", EWC, (0.8, 0.9), strength=1.0)
@@ -556,22 +547,22 @@ def of_two_tables(folder: Path) -> dict[str, TableResults]:
 
 
 def test_blocks_are_replaced_and_all_else_is_kept(tmp_path: Path, page: Path) -> None:
-    assert pages.with_blocks(page, of_two_tables(tmp_path)) == BLOCKS  # they are not complete
+    assert generated.with_blocks(page, of_two_tables(tmp_path)) == BLOCKS  # they are not complete
     keep_all(tmp_path / "small", "finetune.py", ACCURACIES)
     found = of_two_tables(tmp_path)
-    text = pages.with_blocks(page, found)
+    text = generated.with_blocks(page, found)
     small, second = (pages.body(one) for one in found.values())
     assert "| second |" in second
     assert text == BLOCKS.replace("| old |\n", small).replace(
         "second -->\n", f"second -->\n{second}"
     )
     page.write_text(text)
-    assert pages.with_blocks(page, found) == text  # and done once for all
+    assert generated.with_blocks(page, found) == text  # and done once for all
 
 
 def test_block_may_be_another_text(tmp_path: Path, page: Path) -> None:
     found = {"second": of_two_tables(tmp_path)["second"]}
-    text = pages.with_blocks(page, found, {"small": "a text\n"})
+    text = generated.with_blocks(page, found, {"small": "a text\n"})
     assert text == BLOCKS.replace("| old |\n", "a text\n")
 
 
@@ -588,12 +579,12 @@ def test_block_that_is_not_closed_or_marked_is_refused(
 ) -> None:
     page.write_bytes(BLOCKS.replace(old, new).encode())
     with pytest.raises(ResultError, match="a generated block has no end"):
-        pages.with_blocks(page, of_two_tables(tmp_path))
+        generated.with_blocks(page, of_two_tables(tmp_path))
 
 
 def test_block_of_no_table_is_refused(page: Path) -> None:
     with pytest.raises(ResultError, match="there is no table small"):
-        pages.with_blocks(page, {})
+        generated.with_blocks(page, {})
 
 
 # Writing and checking
@@ -628,19 +619,19 @@ Made = tuple[dict[Path, str], dict[Path, Drawing], Path]
 
 def test_written_files_are_as_they_should_be_and_not_written_again(made: Made) -> None:
     files, drawn, folder = made
-    assert sorted(pages.check(*made)) == sorted(f"{path} is missing" for path in files | drawn)
-    pages.write(files, drawn)
-    assert pages.check(*made) == []
+    assert sorted(generated.check(*made)) == sorted(f"{path} is missing" for path in files | drawn)
+    generated.write(files, drawn)
+    assert generated.check(*made) == []
     written = {path: path.stat().st_ino for path in folder.rglob("*") if path.is_file()}
     assert written.keys() == files.keys() | drawn.keys()
     assert (folder / "README.md").read_text(encoding="utf-8") == "λ ± 1\n"
-    pages.write(files, drawn)
+    generated.write(files, drawn)
     assert {path: path.stat().st_ino for path in written} == written
 
 
 def test_check_names_every_file_that_is_wrong(made: Made) -> None:
     files, drawn, folder = made
-    pages.write(files, drawn)
+    generated.write(files, drawn)
     one, two = drawn
     (folder / "README.md").write_text("λ ± 1")
     (folder / "tables" / "small.csv").unlink()
@@ -657,21 +648,21 @@ def test_check_names_every_file_that_is_wrong(made: Made) -> None:
         f"{two} is missing",
     ]
     assert len(left) == 2  # they may be the user's
-    assert sorted(pages.check(*made)) == sorted([*expected, *left])
-    pages.write(files, drawn)
-    assert sorted(pages.check(*made)) == sorted(left)
+    assert sorted(generated.check(*made)) == sorted([*expected, *left])
+    generated.write(files, drawn)
+    assert sorted(generated.check(*made)) == sorted(left)
 
 
 @pytest.mark.parametrize("name", ["README.md", "tables/small.csv"])
 def test_text_is_compared_byte_for_byte(made: Made, name: str) -> None:
     files, drawn, folder = made
-    pages.write(files, drawn)
+    generated.write(files, drawn)
     path = folder / name
     whole = path.read_bytes()
     for changed in (b"", b"\xff\xfe", whole.replace(b"\n", b"\r\n")):
         path.write_bytes(changed)
-        assert pages.check(*made) == [f"{path} is not what the results give"]
-        pages.write(files, drawn)
+        assert generated.check(*made) == [f"{path} is not what the results give"]
+        generated.write(files, drawn)
         assert path.read_bytes() == whole
 
 
@@ -680,12 +671,12 @@ def test_picture_of_other_data_is_found_and_drawn_again(
     made: Made, spoil: Callable[[Path], Any]
 ) -> None:
     files, drawn, _ = made
-    pages.write(files, drawn)
+    generated.write(files, drawn)
     path = next(iter(drawn))
     spoil(path)
-    assert pages.check(*made) == [f"{path} does not show what the results give"]
-    pages.write(files, drawn)
-    assert pages.check(*made) == []
+    assert generated.check(*made) == [f"{path} does not show what the results give"]
+    generated.write(files, drawn)
+    assert generated.check(*made) == []
 
 
 def test_texts_and_figures_are_those_of_complete_tables(
@@ -696,11 +687,11 @@ def test_texts_and_figures_are_those_of_complete_tables(
         row("finetune", "finetune.py --epochs 9"), name="lacking", drawings=(drawings.means,)
     )
     found = {"small": tuned, "lacking": filled(tmp_path, lacking)}
-    assert pages.texts(tmp_path, found) == {
+    assert generated.texts(tmp_path, found) == {
         tmp_path / "README.md": pages.document(found),
-        tmp_path / "tables" / "small.csv": pages.csv_table(tuned),
+        tmp_path / "tables" / "small.csv": csv_files.of_table(tuned),
     }
-    assert list(pages.figures(tmp_path, found)) == [
+    assert list(generated.figures(tmp_path, found)) == [
         tmp_path / "figures" / f"small-final-{group}.png" for group in ("some", "others")
     ]
 
