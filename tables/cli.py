@@ -256,8 +256,8 @@ def _print_tables(
                 title = f"{group or name}, in percent where it is an accuracy"
                 display.table(title, header, lines)
             for row in table.rows:
-                if row.grid and row.edge:
-                    (best,) = filter(None, row.strengths)
+                best = row.strengths[0] if row.grid and row.edge else None
+                if best is not None:
                     display.say(f"{row.row.title}: {report.advice(best, row.grid)}")
         elif published and not published[name].complete:
             display.say(f"{name}: not published yet, so there is nothing to compare with")

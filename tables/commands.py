@@ -8,7 +8,7 @@ import importlib
 import os
 import shlex
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -147,7 +147,7 @@ class Store:
         self._paths: dict[tuple[str, str], Path] = {}
         self._read: dict[Path, results.Result] = {}
 
-    def list_files(self, names: Iterable[str]) -> None:
+    def list_files(self, names: Collection[str]) -> None:
         """Lists the files as they are now.
 
         Args:
