@@ -110,7 +110,7 @@ def test_listed_commands_make_the_runs_that_the_plain_command_makes(
     assert listed == Ended(0, "", "")
     assert rounds == [(2, 2, True), (0, 1, False)]  # the runs that choose λ, then those that wait
     assert call("third", "--results-dir", folders[1]).status == 0
-    made, same = (sorted(one.relative_to(f) for one in f.rglob("*.json")) for f in folders)
+    made, same = (sorted(path.relative_to(f) for path in f.rglob("*.json")) for f in folders)
     assert made == same and len(made) == 3
 
 
@@ -126,7 +126,7 @@ def test_list_ends_well_when_nobody_reads_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "part"),
+    ("line", "message"),
     [
         ("secnd", "there are small, second; did you mean second?"),
         ("--jobs 0", "--jobs 0 is not a whole number from 1"),
@@ -150,14 +150,14 @@ def test_bad_command_line_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     call: Call,
     line: str,
-    part: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "README.md").write_text("Not ours.")
     ended = call(*line.split())
-    ended.assert_refused("reproduce_tables", part)
+    ended.assert_refused("reproduce_tables", message)
     assert ended.out == ""
     assert not published.exists()
 
@@ -334,7 +334,7 @@ def test_users_figure_settings_change_nothing(tmp_path: Path) -> None:
     # The figures of one table alone, in a process that has not loaded Matplotlib yet.
     program = (
         "import reproduce_tables as it; it.DOCUMENTS, it.blocks = (), lambda _: {}; "
-        "it.TABLES = [one for one in it.TABLES if one.name == 'release-short']; it.main()"
+        "it.TABLES = [table for table in it.TABLES if table.name == 'release-short']; it.main()"
     )
     command = [sys.executable, "-c", program, "--results-dir", str(tmp_path)]
     shutil.copytree(reproduce_tables.RESULTS / "release-short", tmp_path / "release-short")

@@ -163,14 +163,14 @@ def test_figures_of_importance_are_of_the_runs_that_finished(tmp_path: Path) -> 
     for path in home.glob("seed3*.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), **diverged}))
 
-    def found() -> TableResults:
+    def importance() -> TableResults:
         return contents.evaluate(TABLES, ["importance"], commands.Store(tmp_path))["importance"]
 
-    titles = {one.title for one in BY_NAME["importance"].drawings[0](found())}
+    titles = {drawing.title for drawing in BY_NAME["importance"].drawings[0](importance())}
     assert titles and all("9 seeds" in title for title in titles)
     for path in home.glob("*.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), **diverged}))
-    assert BY_NAME["importance"].drawings[0](found()) == []
+    assert BY_NAME["importance"].drawings[0](importance()) == []
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_epochs_of_pruning_are_those_of_the_row_beside_it(
     ]
     place = tmp_path / "small"
     keep(place, "anpyc_wi_np.py", 0, 0.9, 3.0, flags=flags, sparsity=sparsity)
-    (found,) = filled(tmp_path, table(Row("", "anpyc_wi_np.py", flags=flags), seeds=(0,))).rows
-    assert found.epochs is not None
-    assert epochs in (None, found.epochs)
-    assert round(found.epochs / tasks) == row_epochs
+    (pruned,) = filled(tmp_path, table(Row("", "anpyc_wi_np.py", flags=flags), seeds=(0,))).rows
+    assert pruned.epochs is not None
+    assert epochs in (None, pruned.epochs)
+    assert round(pruned.epochs / tasks) == row_epochs

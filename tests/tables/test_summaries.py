@@ -34,9 +34,9 @@ def test_effects_of_defects(tmp_path: Path) -> None:
         "all defects": (None, None),
         "D6, λ 3": (0.91, 0.93),
     }
-    for one in rows:
-        strength = float(one.command.split()[2]) if one.group == "mas" else 0.1
-        made_up.keep_all(tmp_path / "defects", one.command, accs[one.label], strength=strength)
+    for each in rows:
+        strength = float(each.command.split()[2]) if each.group == "mas" else 0.1
+        made_up.keep_all(tmp_path / "defects", each.command, accs[each.label], strength=strength)
     text = summaries.defects(made_up.filled(tmp_path, defects))
     assert text and text.splitlines()[-4:] == [
         "| D6 | mas +2.00 ± 1.00 |",
@@ -63,8 +63,8 @@ def test_list_of_scripts_has_the_median_time_with_defaults(tmp_path: Path) -> No
         assert summaries.scripts(described, [filled(tmp_path, whole)]) is None
         strengths = (1.0, 10.0, 100.0) if line == "mas.py" else (None,)
         for strength in strengths:
-            for seed, one in seconds.items():
-                more = {"strength": strength, "flags": "", "seconds": one}
+            for seed, taken in seconds.items():
+                more = {"strength": strength, "flags": "", "seconds": taken}
                 keep(tmp_path / "small", line, seed, 0.9 if strength == 10 else 0.8, **more)
     block = summaries.scripts(described, [filled(tmp_path, whole)])
     assert block and block.splitlines()[1:] == [
@@ -84,29 +84,29 @@ def test_blocks_of_speed_hold_every_ratio_of_the_benchmark() -> None:
     blocks = summaries.speed(measured)
     lines = blocks["speed of a step"].splitlines()
     assert len(lines) == 2 + len(measured["steps"])
-    for script, one in measured["steps"].items():
-        cells = [shown(one["ratios"][name]) for name in (*benchmark.RIVALS, "limit")]
+    for script, of_script in measured["steps"].items():
+        cells = [shown(of_script["ratios"][name]) for name in (*benchmark.RIVALS, "limit")]
         assert f"| `{script}` | {' | '.join(cells)} |" in lines
     lines = blocks["speed of the rest"].splitlines()[2:]
     expected = [
-        (what, shown(one["ratio"]), one["to"])
-        for part in benchmark.PARTS
-        for what, one in measured[part].items()
-        if what != one["to"]
+        (what, shown(time["ratio"]), time["to"])
+        for section in benchmark.PARTS
+        for what, time in measured[section].items()
+        if what != time["to"]
     ]
-    found = [tuple(line.strip("| ").split(" | ")) for line in lines]
-    assert [(what.removeprefix("64-32: "), *rest) for what, *rest in found] == expected
-    assert sum(what.startswith("64-32: ") for what, *_ in found) == 5
+    rows = [tuple(line.strip("| ").split(" | ")) for line in lines]
+    assert [(what.removeprefix("64-32: "), *rest) for what, *rest in rows] == expected
+    assert sum(what.startswith("64-32: ") for what, *_ in rows) == 5
 
 
 def test_block_of_avalanche_holds_every_ratio() -> None:
     measured = json.loads((options.ROOT / "results" / "avalanche.json").read_text())
     lines = summaries.avalanche(measured).splitlines()[2:]
-    found = iter(lines)
+    left = iter(lines)
     for network, methods in measured["networks"].items():
         for method, sides in methods.items():
-            head, *cells = next(found).strip("| ").split(" | ")
+            head, *cells = next(left).strip("| ").split(" | ")
             assert head == f"{network}, {method}"
-            assert cells[:2] == [shown(sides[one]["ratio"]) for one in ("theirs", "batched")]
-            assert cells[2:] == [f"{100 * sides[one]['kept']:.1f}" for one in ("ours", "theirs")]
-    assert next(found, None) is None
+            assert cells[:2] == [shown(sides[side]["ratio"]) for side in ("theirs", "batched")]
+            assert cells[2:] == [f"{100 * sides[side]['kept']:.1f}" for side in ("ours", "theirs")]
+    assert next(left, None) is None
