@@ -2,6 +2,7 @@
 
     python reproduce_tables.py                             the missing runs of results/, all tables
     python reproduce_tables.py fisher --results-dir mine   one from nothing, beside the published
+    python reproduce_tables.py --table compare.py          one's own, with rows of the published
     python reproduce_tables.py --check                     is all that is generated up to date?
 
 A row is a label and the command of a script. Rows of a table share its flags, as far as their
@@ -37,18 +38,20 @@ TABLES = (
 )
 
 
-def blocks(filled: Mapping[str, contents.TableResults]) -> dict[str, str | None]:
+def blocks(evaluated: Mapping[str, contents.TableResults]) -> dict[str, str | None]:
     """Returns the texts of generated blocks that are no table of their own, by name; None: stays.
 
     Args:
-        filled: all tables, by name.
+        evaluated: all tables, by name.
     """
     return {
         **summaries.speed(stored("benchmark.json")),
         "speed beside Avalanche": summaries.avalanche(stored("avalanche.json")),
-        "headline": equal_terms.headline(filled),
-        "effects of defects": summaries.defects(filled["defects"]),
-        "scripts": summaries.scripts(release.SCRIPTS, [filled["released"], filled["importance"]]),
+        "headline": equal_terms.headline(evaluated),
+        "effects of defects": summaries.defects(evaluated["defects"]),
+        "scripts": summaries.scripts(
+            release.SCRIPTS, [evaluated["released"], evaluated["importance"]]
+        ),
     }
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from harness import options, process, results, screen
-from tables import commands, contents, jobs, pages
+from harness import options, process, report, results, screen
+from tables import commands, contents, csv_files, generated, jobs, own, pages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +45,27 @@ def parse(
         arguments: None for those of the process.
     """
     parser = options.Parser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     names = [table.name for table in publication.all_tables]
     parser.add_argument(
         "tables", nargs="*", metavar="TABLE", help=f"of {', '.join(names)} [all of them]"
     )
     parser.add_argument(
+        "--table",
+        type=options.folder,
+        metavar="FILE.py",
+        help="instead a table of your own, the TABLE of this file; of runs that are published, "
+        "none is computed again",
+    )
+    parser.add_argument(
         "--results-dir",
         type=options.folder,
-        default=publication.folder,
         metavar="DIR",
-        help="compute in this folder, and show its values beside the published ones [results]",
+        help="compute in this folder, and show its values beside the published ones "
+        "[results; of --table FILE.py runs/FILE]",
     )
     parser.add_argument(
         "--jobs",
@@ -88,12 +98,17 @@ def parse(
                 f"there is no table {name}; there are {', '.join(names)}"
                 + options.did_you_mean(names, name)
             )
-    if given.check and given.tables:
-        parser.error("--check takes no TABLE: it looks at all that is generated")
+    if given.check and (given.tables or given.table):
+        parser.error("--check takes no table: it looks at all that is published")
+    if given.table and given.tables:
+        parser.error(f"--table makes the table of {given.table} alone, not {given.tables[0]}")
     if given.jobs < 1:
         parser.error(f"--jobs {given.jobs} is not {options.COUNT['allowed']}")
     given.tables = [name for name in names if name in (given.tables or names)]
-    given.results_dir = given.results_dir.resolve()
+    usual = options.ROOT / "runs" / given.table.stem if given.table else publication.folder
+    given.results_dir = (given.results_dir or usual).resolve()
+    if given.table and given.results_dir == publication.folder.resolve():
+        parser.error(f"--results-dir {given.results_dir} is of what is published; take another")
     return given
 
 
@@ -106,61 +121,57 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
 
     Raises:
         ResultError: a stored file cannot be used.
-        UsageError: a folder cannot be written.
+        UsageError: a folder cannot be written, or a file defines no table.
         OSError: a file cannot be written or read.
     """
-    every = [table.name for table in publication.all_tables]
     folder = given.results_dir
-    store = commands.Store(folder)
+    all_tables, names = [*publication.all_tables], given.tables
+    store, page = commands.Store(folder), pages.PUBLISHED
+    if given.table:
+        table = own.load(given.table, all_tables)
+        all_tables, names = [table, *all_tables], [table.name]
+        store = commands.Store(folder, publication.folder)
+        page = pages.page_of_file(given.table, folder)
     display = screen.Display()
+    evaluated = contents.evaluate(all_tables, names, store)
     if given.list:
-        _shell_commands(
-            contents.evaluate(publication.all_tables, given.tables, store), folder, display
-        )
+        _print_commands(evaluated, folder, display)
         return 0
     if given.csv:
-        text = pages.csv_runs(
-            contents.evaluate(publication.all_tables, given.tables, store).values()
-        )
+        text = csv_files.of_runs(evaluated.values())
         given.csv.write_text(text, encoding="utf-8")
         display.say(f"{given.csv}: {len(text.splitlines()) - 1} runs")
         return 0
-    published = None
-    if folder != publication.folder.resolve():
-        published = contents.evaluate(
-            publication.all_tables, every, commands.Store(publication.folder)
-        )
+    _require_matplotlib()
     failed = 0
     if not given.check:
-        missing = contents.missing_runs(
-            contents.evaluate(publication.all_tables, given.tables, store)
-        )
-        if missing:
-            process.writable(folder, "--results-dir")
-        page = folder / "README.md"
-        if page.exists() and pages.MADE not in page.read_text(encoding="utf-8", errors="replace"):
-            raise options.UsageError(f"{page} would be replaced: take another --results-dir")
+        _refuse_before_computing(evaluated, folder, page)
         try:
-            if missing:
-                failed = jobs.make(publication.all_tables, given.tables, store, given.jobs)
+            if contents.missing_runs(evaluated):
+                failed = jobs.make(all_tables, names, store, given.jobs)
         except jobs.CannotBegin:
             display.say("stopped: it trained nothing, and the next ones would likely fail as well")
             return 1
-    filled = contents.evaluate(publication.all_tables, every, store)
-    files = pages.texts(folder, filled, published)
-    if published is None:
-        more = publication.blocks(filled)
-        files |= {path: pages.with_blocks(path, filled, more) for path in publication.documents}
-    drawn = pages.figures(folder, filled)
+    on_page = names if given.table else [table.name for table in all_tables]
+    evaluated = contents.evaluate(all_tables, on_page, store)
+    published = None
+    if not given.table and folder != publication.folder.resolve():
+        published = contents.evaluate(all_tables, on_page, commands.Store(publication.folder))
+    files = generated.texts(folder, evaluated, published, page)
+    if folder == publication.folder.resolve():
+        more = publication.blocks(evaluated)
+        for path in publication.documents:
+            files[path] = generated.with_blocks(path, evaluated, more)
+    drawn = generated.figures(folder, evaluated)
     if given.check:
-        wrong = pages.check(files, drawn, folder)
+        wrong = generated.check(files, drawn, folder)
         display.say("\n".join(wrong) or "all that is generated is what the results give")
         return 1 if wrong else 0
-    undrawn = pages.write(files, drawn)
-    for line in pages.left_over(files, drawn, folder):
+    undrawn = generated.write(files, drawn)
+    for line in generated.left_over(files, drawn, folder):
         display.say(f"{line}; delete it")
-    _say_what_came_out({name: filled[name] for name in given.tables}, published, display)
-    others = [name for name in every if not (name in given.tables or filled[name].complete)]
+    _print_tables({name: evaluated[name] for name in names}, published, bool(given.table), display)
+    others = [name for name in on_page if not (name in names or evaluated[name].complete)]
     if others and published is None:
         display.say(f"not complete either, and not shown: {', '.join(others)}")
     for line in undrawn:
@@ -172,41 +183,63 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
     return 1 if failed or undrawn else 0
 
 
+def _require_matplotlib() -> None:
+    """Refuses to begin what could not be drawn in the end."""
+    try:
+        importlib.import_module("matplotlib.figure")
+    except Exception as error:
+        reason = process.reason(error)
+        raise options.UsageError(f"Matplotlib cannot be imported: {reason}") from error
+
+
+def _refuse_before_computing(
+    evaluated: Mapping[str, contents.TableResults], folder: Path, page: pages.Page
+) -> None:
+    """Refuses what could not be written in the end."""
+    for table in evaluated.values():
+        pages.note(table)
+    if contents.missing_runs(evaluated):
+        process.writable(folder, "--results-dir")
+    readme = folder / "README.md"
+    if readme.exists() and page.made not in readme.read_text(encoding="utf-8", errors="replace"):
+        raise options.UsageError(f"{readme} would be replaced: take another --results-dir")
+
+
 def _from_here(path: Path) -> Path:
     """Returns a path as one would type it: of a file in the working directory, from there."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _shell_commands(
-    filled: Mapping[str, contents.TableResults], folder: Path, display: screen.Display
+def _print_commands(
+    evaluated: Mapping[str, contents.TableResults], folder: Path, display: screen.Display
 ) -> None:
     """Prints a shell command for every missing run, and on standard error what follows later."""
-    for part in contents.missing_runs(filled):
-        for seed in part.seeds:
-            display.say(dataclasses.replace(part, seeds=(seed,)).shell(folder))
-    waiting = contents.waiting(filled)
+    for missing in contents.missing_runs(evaluated):
+        for seed in missing.seeds:
+            display.say(dataclasses.replace(missing, seeds=(seed,)).shell(folder))
+    waiting = contents.waiting(evaluated)
     if waiting:
         rows = "1 row chooses" if len(waiting) == 1 else f"{len(waiting)} rows choose"
-        later = len(contents.waiting_runs(filled))
+        later = len(contents.waiting_runs(evaluated))
         runs = "1 run" if later == 1 else f"{later} runs"
-        print(
-            f"{rows} λ from these runs; then --list again, for {runs} or, where a grid is "
-            "widened, more",
-            file=sys.stderr,
-        )
+        print(f"{rows} λ from these runs; then --list again, for {runs} more", file=sys.stderr)
 
 
-def _say_what_came_out(
-    filled: Mapping[str, contents.TableResults],
+def _print_tables(
+    evaluated: Mapping[str, contents.TableResults],
     published: Mapping[str, contents.TableResults] | None,
+    own: bool,
     display: screen.Display,
 ) -> None:
-    """Prints the comparison with the published tables, and whether results are of other sources."""
+    """Prints one's own tables, or what they are beside the published ones.
+
+    Also whether results are of other sources.
+    """
     others = {
         result["file"]
-        for one in filled.values()
-        for _, _, result in contents.all_runs(one)
+        for table in evaluated.values()
+        for _, _, result in contents.all_runs(table)
         if result["versions"].get("code")
         != results.code_digest(options.ROOT / f"{result['script']}.py")
     }
@@ -214,16 +247,25 @@ def _say_what_came_out(
         display.say(
             f"{len(others)} stored results of other sources of their script; they stay valid"
         )
-    for name, one in filled.items():
-        if not one.complete:
+    for name, table in evaluated.items():
+        if not table.complete:
             display.say(f"{name}: not complete")
+        elif own:
+            for group, rows in table.groups().items():
+                header, lines = pages.grid(table, rows)
+                title = f"{group or name}, in percent where it is an accuracy"
+                display.table(title, header, lines)
+            for row in table.rows:
+                best = row.strengths[0] if row.grid and row.edge else None
+                if best is not None:
+                    display.say(f"{row.row.title}: {report.advice(best, row.grid)}")
         elif published and not published[name].complete:
             display.say(f"{name}: not published yet, so there is nothing to compare with")
         elif published:
-            header, rows = pages.comparison(published[name], one)
-            display.table(f"{name}, in percent where it is an accuracy", header, rows)
-            apart = sum(row[-1] == "yes" for row in rows)
-            display.say(f"{name}: {apart} of {len(rows)} values differ by more than the noise")
+            header, lines = pages.comparison(published[name], table)
+            display.table(f"{name}, in percent where it is an accuracy", header, lines)
+            apart = sum(line[-1] == "yes" for line in lines)
+            display.say(f"{name}: {apart} of {len(lines)} values differ by more than the noise")
 
 
 def main(publication: Publication, name: str, description: str | None) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import os
 import shlex
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness import options, results, run_files
+from harness import options, process, results, run_files
 
 # One thread each: as many at once as there are cores get the most out of them, and the last bits of
 # the Fisher and MAS importances depend on the number of threads.
@@ -35,7 +36,7 @@ class Command:
 
     def arguments(self, strengths: Sequence[float | None], seeds: Sequence[int]) -> list[str]:
         """Returns the arguments of the script for some of its runs; λ None where it has none."""
-        given = [results.number(one) for one in strengths if one is not None]
+        given = [results.number(value) for value in strengths if value is not None]
         return [
             *arguments_of(self.flags),
             *(["--lambda", *given] if given else []),
@@ -59,13 +60,13 @@ def parse(command: str, more: str = "") -> Command:
     file, *own = shlex.split(command)
     script = file.removesuffix(".py")
     cls = _settings_of(script)
-    known = _flags_of(cls)
+    of_script = _flags_of(cls)
     given = _flags(shlex.split(more))
-    misspelt = [flag for flag in given if flag not in known and flag not in _all_flags()]
+    misspelt = [flag for flag in given if flag not in of_script and flag not in _all_flags()]
     if misspelt:
         meant = options.did_you_mean(_all_flags(), *misspelt)
         raise options.UsageError(f"no script has {' '.join(misspelt)}{meant}")
-    flags = {flag: values for flag, values in given.items() if flag in known} | _flags(own)
+    flags = {flag: values for flag, values in given.items() if flag in of_script} | _flags(own)
     settings = options.parse(cls, "", arguments_of(flags), _Parser)
     flags = {flag: v for flag, v in flags.items() if flag not in ("--lambda", "--seeds")}
     return Command(script, flags, settings)
@@ -81,7 +82,11 @@ class _Parser(options.Parser):
 def _settings_of(script: str) -> type[options.Settings]:
     cls: type[options.Settings] | None = None
     if (_SCRIPTS / f"{script}.py").exists():
-        cls = getattr(importlib.import_module(script), "Settings", None)
+        try:
+            cls = getattr(importlib.import_module(script), "Settings", None)
+        except Exception as error:  # it may be anybody's
+            reason = process.reason(error)
+            raise options.UsageError(f"{script}.py cannot be imported: {reason}") from error
     if cls is None:
         meant = options.did_you_mean(_all_scripts(), script)
         raise options.UsageError(f"there is no script {script}{meant}")
@@ -89,7 +94,7 @@ def _settings_of(script: str) -> type[options.Settings]:
 
 
 def _flags_of(cls: type[options.Settings]) -> set[str]:
-    return {one.flag for one in options.options_of(cls).values()}
+    return {option.flag for option in options.options_of(cls).values()}
 
 
 def _all_scripts() -> list[str]:
@@ -130,27 +135,35 @@ class Store:
     twice, since two processes made it at the same time, both tables take the same.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Names the folder; `look` lists its files."""
+    def __init__(self, folder: Path, more: Path | None = None) -> None:
+        """Names the folders; `list_files` lists their files.
+
+        Args:
+            folder: where runs are stored, and will be.
+            more: another one, whose runs count where the first has none.
+        """
         self.folder = folder
-        self._found: dict[tuple[str, str], Path] = {}
+        self._folders = [folder] if more is None else [folder, more]
+        self._paths: dict[tuple[str, str], Path] = {}
         self._read: dict[Path, results.Result] = {}
 
-    def look(self, names: Iterable[str]) -> None:
+    def list_files(self, names: Collection[str]) -> None:
         """Lists the files as they are now.
 
         Args:
             names: of the tables; of runs that are there twice, the first counts.
         """
-        self._found = {}
-        for name in names:
-            for path in (self.folder / name).glob("*/*.json"):
-                self._found.setdefault((path.parent.name, path.name), path)
+        homes = [folder / name for folder in self._folders for name in names]
+        self._paths = {}
+        for path in (path for home in homes for path in home.glob("*/*.json")):
+            self._paths.setdefault((path.parent.name, path.name), path)
 
     def read(
         self, table: str, command: Command, strength: float | None, seed: int
     ) -> results.Result | None:
         """Returns a run's result, None if there is none.
+
+        Its `file` is the path from the folder where runs will be.
 
         Raises:
             ResultError: the file is damaged, or is not this run's.
@@ -158,15 +171,14 @@ class Store:
         script = command.script
         home = self.folder / table / script
         files = _files_of(script, home, command.settings, strength, seed)
-        found = self._found.get((script, files.path.name))
-        if found is not None and found != files.path:
-            files = _files_of(script, found.parent, command.settings, strength, seed)
+        listed = self._paths.get((script, files.path.name), files.path)
+        if listed != files.path:
+            files = _files_of(script, listed.parent, command.settings, strength, seed)
         if files.path not in self._read:
             result = files.read()
             if result is None:
                 return None
-            place = files.path.relative_to(self.folder).as_posix()
-            self._read[files.path] = {**result, "file": place}
+            self._read[files.path] = {**result, "file": os.path.relpath(files.path, self.folder)}
         return self._read[files.path]
 
 

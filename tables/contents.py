@@ -1,14 +1,16 @@
 """Tables of stored runs: which runs a row needs, which λ it takes, what its cells say.
 
 A row is the command line of a script, read with the script's own parser. Where a command names
-several λ, one is chosen on the validation set with seeds that do not enter the table. A grid whose
-best λ lies at its end is widened. What is stored decides how far a row has come, so that filling a
-table in is the same before, during and after its computation.
+several λ, one is chosen on the validation set with seeds that do not enter the table. What is
+stored decides how far a row has come, so that a table is evaluated in the same way before, during
+and after its computation.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +19,6 @@ from harness import options, report
 from harness.results import Result
 from tables import commands
 
-WIDENINGS = 3  # of a grid, at most
 NOISE_ERRORS = 2.5  # standard errors, up to which two means do not differ
 NOISE_POINTS = 0.5  # percentage points, likewise
 DIGITS = 2  # of a cell, after the point
@@ -136,9 +137,12 @@ class Table:
         columns: of measures.
         reference: label of the row, in each group, from which differences are taken; "" for none.
         epochs: whether a column says how many epochs a row trains in all.
-        widen: whether grids are widened.
-        drawings: functions that return what to draw, from the filled table.
+        drawings: functions that return what to draw, from the evaluated table (`tables.drawings`).
         note: what came out; `pages.note` fills its numbers in.
+
+    Raises:
+        UsageError: an attribute is no tuple of what it should have; the name is none of a folder;
+            two rows or columns have the same title; rows of a group do not stand together.
     """
 
     name: str
@@ -150,9 +154,40 @@ class Table:
     columns: tuple[Column, ...] = (ACC, metric("F"), metric("LA"))
     reference: str = ""
     epochs: bool = True
-    widen: bool = True
     drawings: tuple[Callable[[TableResults], Sequence[Any]], ...] = ()
     note: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks what the types do not say, and what they say to those who run no type checker."""
+        if not re.fullmatch(r"\w[\w.-]*", str(self.name)):
+            raise options.UsageError(f"table {self.name!r}: the name has to be that of a folder")
+        self._require_tuple("rows", self.rows, Row)
+        self._require_tuple("columns", self.columns, Column)
+        self._require_tuple("drawings", self.drawings, Callable)
+        for row in self.rows:
+            if not all(isinstance(t, str) for t in (row.label, row.command, row.group, row.flags)):
+                raise options.UsageError(
+                    f"table {self.name}: label, command, group and flags of a row have to be texts"
+                )
+        for place in (self, *self.rows):
+            for name in ("seeds", "tuning"):
+                seeds = getattr(place, name)
+                self._require_tuple(name, () if seeds is None else seeds, int)
+        names_of = {
+            "groups": [group for group, _ in itertools.groupby(row.group for row in self.rows)],
+            "rows": [row.title for row in self.rows],
+            "columns": [column.title for column in self.columns],
+        }
+        for what, names in names_of.items():
+            twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+            if twice:
+                raise options.UsageError(f"table {self.name}: two {what} {twice[0]!r}")
+
+    def _require_tuple(self, name: str, value: object, kind: Any) -> None:
+        if not isinstance(value, tuple) or not all(isinstance(part, kind) for part in value):
+            raise options.UsageError(
+                f"table {self.name}: {name} has to be a tuple of {kind.__name__}"
+            )
 
 
 @dataclasses.dataclass
@@ -196,7 +231,7 @@ class RowResults:
         if settings is None or getattr(settings, "epochs", None) is None:
             return None
         rounds = max(
-            (len(one.get("sparsity", one.get("path", ()))) for one in self.runs), default=0
+            (len(run.get("sparsity", run.get("path", ()))) for run in self.runs), default=0
         )
         again = settings.retrain_epochs * rounds if rounds else 0
         return float(settings.tasks * settings.epochs + again)
@@ -275,7 +310,7 @@ class TableResults:
 def evaluate(
     tables: Sequence[Table], names: Sequence[str], store: commands.Store
 ) -> dict[str, TableResults]:
-    """Fills in tables from what is stored.
+    """Evaluates tables, as far as what is stored goes.
 
     Args:
         tables: all of them, since a row may take its λ from another table.
@@ -287,36 +322,35 @@ def evaluate(
         UsageError: a row names a script, a flag, a value or another row that is not there.
     """
     by_name = {table.name: table for table in tables}
-    store.look(by_name)
-    rows = {(one.name, row.group, row.label): (one, row) for one in tables for row in one.rows}
+    store.list_files(by_name)
+    places = {
+        (table.name, row.group, row.label): (table, row) for table in tables for row in table.rows
+    }
     done: dict[tuple[str, str, str], RowResults] = {}
 
-    def filled(table: Table, row: Row) -> RowResults:
-        key = (table.name, row.group, row.label)
-        if key not in done:
+    def row_results(table: Table, row: Row) -> RowResults:
+        place = (table.name, row.group, row.label)
+        if place not in done:
             chosen = None
             if row.strength_of:
-                if row.strength_of not in rows:
-                    other, *places = (
-                        ": ".join(filter(None, one)) for one in (row.strength_of, *rows)
+                if row.strength_of not in places:
+                    wanted, *others = (
+                        ": ".join(filter(None, p)) for p in (row.strength_of, *places)
                     )
-                    meant = options.did_you_mean(places, other)
-                    text = f"table {table.name}, row {row.title!r}: no row {other} to take λ from"
+                    meant = options.did_you_mean(others, wanted)
+                    text = f"table {table.name}, row {row.title!r}: no row {wanted} to take λ from"
                     raise options.UsageError(f"{text}{meant}")
-                chosen = filled(*rows[row.strength_of])
-            done[key] = _evaluate_row(table, row, store, chosen)
-        return done[key]
+                chosen = row_results(*places[row.strength_of])
+            done[place] = _evaluate_row(table, row, store, chosen)
+        return done[place]
 
-    found = {
-        name: TableResults(
-            by_name[name], [filled(by_name[name], row) for row in by_name[name].rows]
-        )
-        for name in names
-    }
-    for one in found.values():
-        for row in one.rows:
-            one.reference(row)  # now, and not when all its runs are made
-    return found
+    evaluated = {}
+    for name in names:
+        table = by_name[name]
+        evaluated[name] = TableResults(table, [row_results(table, row) for row in table.rows])
+        for row in evaluated[name].rows:
+            evaluated[name].reference(row)  # now, and not when all its runs are made
+    return evaluated
 
 
 def _evaluate_row(
@@ -332,58 +366,37 @@ def _evaluate_row(
     tuning = table.tuning if row.tuning is None else row.tuning
     result = RowResults(row, command, seeds=seeds, tuning_seeds=tuning)
 
-    def look(strengths: Sequence[float | None], seeds: Sequence[int]) -> list[Result]:
-        found = []
+    def stored_runs(strengths: Sequence[float | None], seeds: Sequence[int]) -> tuple[Result, ...]:
+        """Returns the runs that are stored, and notes which are missing."""
+        runs = []
         for strength in strengths:
-            lacking = []
-            for seed in seeds:
-                stored = store.read(table.name, command, strength, seed)
-                if stored is None:
-                    lacking.append(seed)
-                else:
-                    found.append(stored)
+            by_seed = {seed: store.read(table.name, command, strength, seed) for seed in seeds}
+            runs += [run for run in by_seed.values() if run is not None]
+            lacking = tuple(seed for seed, run in by_seed.items() if run is None)
             if lacking:
-                missing = commands.MissingRuns(
-                    table.name, row.title, command, strength, tuple(lacking)
-                )
+                missing = commands.MissingRuns(table.name, row.title, command, strength, lacking)
                 result.missing += (missing,)
-        return found
+        return tuple(runs)
 
-    strengths = getattr(command.settings, "strength", (None,))
+    strengths: tuple[Any, ...] = getattr(command.settings, "strength", (None,))
+    if len(strengths) > 1 and not tuning and any(c.strength is None for c in table.columns):
+        raise options.UsageError(
+            f"table {table.name}, row {row.title!r}: several λ, and neither tuning seeds to choose "
+            "one nor a λ for every column"
+        )
     if chosen is not None:
         result.waits, strengths, result.edge = chosen.waits, chosen.strengths, chosen.edge
         result.missing = chosen.missing if chosen.waits else ()
     elif len(strengths) > 1 and tuning:
-        more, strengths = tuple(sorted(strengths)), ()
-        for widenings in range(WIDENINGS + 1):
-            result.tuning += tuple(look(more, tuning))
-            result.grid = tuple(sorted((*result.grid, *more)))
-            result.waits = bool(result.missing)
-            if result.waits:
-                strengths, result.edge = (), False
-                break
-            best = report.choose_strength(result.tuning, row.by_test)
-            strengths = () if best is None else (best,)
-            result.edge = best is not None and report.at_end(best, result.grid)
-            if not table.widen or not (result.edge or best is None) or widenings == WIDENINGS:
-                break
-            more = beyond(result.grid, up=best == result.grid[-1])  # down where all diverged
-    result.strengths = tuple(strengths)
-    result.runs = tuple(look(result.strengths, seeds))
+        result.grid = tuple(sorted(strengths))
+        result.tuning = stored_runs(result.grid, tuning)
+        result.waits = bool(result.missing)
+        best = None if result.waits else report.choose_strength(result.tuning, row.by_test)
+        strengths = () if best is None else (best,)
+        result.edge = best is not None and report.at_end(best, result.grid)
+    result.strengths = strengths
+    result.runs = stored_runs(result.strengths, seeds)
     return result
-
-
-def beyond(grid: Sequence[float], up: bool) -> tuple[float, ...]:
-    """Returns the next two λ along … 0.1 0.3 1 3 10 … beyond an end of a grid.
-
-    Args:
-        grid: ascending, above 0.
-        up: beyond the largest, else below the smallest.
-    """
-    ladder = [float(f"{digit}e{power}") for power in range(-36, 38) for digit in (1, 3)]
-    if up:
-        return tuple(value for value in ladder if value > grid[-1])[:2]
-    return tuple(value for value in ladder if value < grid[0])[-2:]
 
 
 def difference(row: RowResults, reference: RowResults, column: Column = ACC) -> Estimate | None:
@@ -428,9 +441,9 @@ def differs(first: Estimate, second: Estimate, column: Column) -> bool | None:
     return abs(first.mean - second.mean) > max(NOISE_ERRORS * error, least)
 
 
-def all_runs(filled: TableResults) -> Iterator[tuple[RowResults, str, Result]]:
+def all_runs(evaluated: TableResults) -> Iterator[tuple[RowResults, str, Result]]:
     """Yields every run of a table, with its row and its use: "table", or "tuning" for λ alone."""
-    for row in filled.rows:
+    for row in evaluated.rows:
         for result in row.runs:
             yield row, "table", result
         in_table = set(map(id, row.runs))
@@ -439,11 +452,11 @@ def all_runs(filled: TableResults) -> Iterator[tuple[RowResults, str, Result]]:
                 yield row, "tuning", result
 
 
-def missing_runs(filled: Mapping[str, TableResults]) -> list[commands.MissingRuns]:
+def missing_runs(evaluated: Mapping[str, TableResults]) -> list[commands.MissingRuns]:
     """Returns the runs that can be made now, in the order of the tables, each once."""
     seen: set[tuple[str, str]] = set()
     runs = []
-    for row in (row for one in filled.values() for row in one.rows):
+    for row in (row for table in evaluated.values() for row in table.rows):
         for missing in row.missing:
             new = missing.without(seen)
             seen.update(new.runs())
@@ -452,17 +465,17 @@ def missing_runs(filled: Mapping[str, TableResults]) -> list[commands.MissingRun
     return runs
 
 
-def waiting(filled: Mapping[str, TableResults]) -> list[RowResults]:
+def waiting(evaluated: Mapping[str, TableResults]) -> list[RowResults]:
     """Returns the rows whose λ waits for runs."""
-    return [row for one in filled.values() for row in one.rows if row.waits]
+    return [row for table in evaluated.values() for row in table.rows if row.waits]
 
 
-def waiting_runs(filled: Mapping[str, TableResults]) -> list[commands.Command]:
+def waiting_runs(evaluated: Mapping[str, TableResults]) -> list[commands.Command]:
     """Returns the command of every run of such rows; one that several need, once."""
     return list(
         {
             (row.command.script, *row.command.flags.items(), seed): row.command
-            for row in waiting(filled)
+            for row in waiting(evaluated)
             if row.command
             for seed in row.seeds
         }.values()

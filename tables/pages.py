@@ -1,14 +1,10 @@
-"""What is published of filled tables: Markdown, CSV files, figures, blocks of other documents.
-
-All of it is a function of the stored runs. `write` brings a folder up to date, `check` says what is
-not. A figure counts as the same where the data that it draws are, by a digest in the PNG.
-"""
+"""Tables as Markdown: cells, notes, commands, the comparison with the published, whole pages."""
 
 from __future__ import annotations
 
-import csv
-import io
+import dataclasses
 import math
+import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,10 +15,6 @@ from harness import options, results, style
 from tables import commands, contents
 
 PYTHON = ".venv/bin/python"  # as the README has it
-MADE = "Made by `reproduce_tables.py` from the files in this folder; do not edit."
-_BLOCK = re.compile(
-    r"(<!-- generated: ([^\n]+) -->\n)(?:(?!<!-- generated:).)*?(<!-- end -->)", re.DOTALL
-)
 _CELL = re.compile(r"\{([^{}]+)\}")
 
 
@@ -47,11 +39,11 @@ def plus_minus(estimate: contents.Estimate, column: contents.Column, sign: str =
     return mean if estimate.std is None else f"{mean} ± {text(estimate.std, '')}"
 
 
-def cells(filled: contents.TableResults, row: contents.RowResults) -> dict[str, str]:
+def cells(evaluated: contents.TableResults, row: contents.RowResults) -> dict[str, str]:
     """Returns the cells of a row, by the heads of the columns."""
-    table, reference = filled.table, filled.reference(row)
+    table, reference = evaluated.table, evaluated.reference(row)
     by_head = {"": row.row.label}
-    if _chooses(filled):
+    if _chooses(evaluated):
         by_head["λ"] = _strength(row)
     if table.epochs:
         by_head["total epochs"] = "-" if row.epochs is None else f"{row.epochs:g}"
@@ -60,8 +52,8 @@ def cells(filled: contents.TableResults, row: contents.RowResults) -> dict[str, 
         if reference is not None and reference.command is None:
             text += _apart(row.estimate(column), reference.estimate(column), column)
         by_head[column.title] = text
-    if any((other := filled.reference(one)) and other.command for one in filled.rows):
-        by_head["difference"] = _difference(filled, row)
+    if any((other := evaluated.reference(each)) and other.command for each in evaluated.rows):
+        by_head["difference"] = _difference(evaluated, row)
     return by_head
 
 
@@ -77,9 +69,12 @@ def _apart(
     return f", **{text}**" if contents.differs(ours, theirs, column) else f", {text}"
 
 
-def _chooses(filled: contents.TableResults) -> bool:
-    """Whether rows have one λ each."""
-    return any(len(row.strengths) == 1 and row.strengths != (None,) for row in filled.rows)
+def _chooses(evaluated: contents.TableResults) -> bool:
+    """Whether rows have one λ each, or will have."""
+    return any(
+        row.grid or row.row.strength_of or (len(row.strengths) == 1 and row.strengths != (None,))
+        for row in evaluated.rows
+    )
 
 
 def _strength(row: contents.RowResults) -> str:
@@ -90,12 +85,12 @@ def _strength(row: contents.RowResults) -> str:
     return results.number(strength) + (" (edge)" if row.edge else "")
 
 
-def _difference(filled: contents.TableResults, row: contents.RowResults) -> str:
-    reference, column = filled.reference(row), filled.table.columns[0]
-    if any(filled.reference(one) is row for one in filled.rows):
+def _difference(evaluated: contents.TableResults, row: contents.RowResults) -> str:
+    reference, column = evaluated.reference(row), evaluated.table.columns[0]
+    if any(evaluated.reference(other) is row for other in evaluated.rows):
         return "reference"
-    found = contents.difference(row, reference, column) if reference else None
-    return f"{plus_minus(found, column, '+')} ({found.n})" if found else "-"
+    difference = contents.difference(row, reference, column) if reference else None
+    return f"{plus_minus(difference, column, '+')} ({difference.n})" if difference else "-"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
@@ -104,20 +99,27 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def body(filled: contents.TableResults) -> str:
+def grid(
+    evaluated: contents.TableResults, rows: Sequence[contents.RowResults]
+) -> tuple[list[str], list[list[str]]]:
+    """Returns the heads of the columns, and the cells of some rows."""
+    each = [cells(evaluated, row) for row in rows]
+    return list(each[0]), [list(row.values()) for row in each]
+
+
+def body(evaluated: contents.TableResults) -> str:
     """Returns the tables of all groups, each under its heading."""
     parts = []
-    for group, rows in filled.groups().items():
-        each = [cells(filled, row) for row in rows]
+    for group, rows in evaluated.groups().items():
         heading = f"**{group}**\n\n" if group else ""
-        parts.append(heading + markdown(list(each[0]), [list(row.values()) for row in each]))
+        parts.append(heading + markdown(*grid(evaluated, rows)))
     return "\n".join(parts)
 
 
-def shell_commands(filled: contents.TableResults) -> str:
+def shell_commands(evaluated: contents.TableResults) -> str:
     """Returns the shell commands of all rows, each with a comment."""
     lines = []
-    for row in filled.rows:
+    for row in evaluated.rows:
         if row.command is None:
             continue
         if row.grid:
@@ -140,7 +142,7 @@ def _line(
     return shlex.join([PYTHON, f"{command.script}.py", *arguments])
 
 
-def note(filled: contents.TableResults) -> str:
+def note(evaluated: contents.TableResults) -> str:
     """Returns the note of a table, a line a paragraph, its numbers filled in.
 
     "{label: head}" stands for a cell, "{group: label: head}" where the table has groups; of a
@@ -150,56 +152,55 @@ def note(filled: contents.TableResults) -> str:
     Raises:
         UsageError: there is no such row or head.
     """
-    by_place = {row.row.title: row for row in filled.rows}
+    rows = {row.row.title: row for row in evaluated.rows}
 
-    def one_of(known: Mapping[str, Any], name: str) -> Any:
-        if name not in known:
-            meant = options.did_you_mean(known, name)
+    def named(choice: Mapping[str, Any], name: str) -> Any:
+        if name not in choice:
+            meant = options.did_you_mean(choice, name)
             raise options.UsageError(
-                f"the note of {filled.table.name} names no cell: {name}{meant}"
+                f"the note of {evaluated.table.name} names no cell: {name}{meant}"
             )
-        return known[name]
+        return choice[name]
 
-    def cell(found: re.Match[str]) -> str:
-        first, less, second = found[1].partition(" less ")
+    def cell(match: re.Match[str]) -> str:
+        first, less, second = match[1].partition(" less ")
         if less:
-            column = filled.table.columns[0]
-            pair = one_of(by_place, first), one_of(by_place, second)
-            difference = contents.difference(*pair, column)
+            column = evaluated.table.columns[0]
+            difference = contents.difference(named(rows, first), named(rows, second), column)
             return plus_minus(difference, column, "+") if difference else "-"
-        place, _, head = found[1].rpartition(": ")
-        by_head = cells(filled, one_of(by_place, place))
-        return str(one_of(by_head, head)).split(" (")[0]
+        title, _, head = match[1].rpartition(": ")
+        by_head = cells(evaluated, named(rows, title))
+        return str(named(by_head, head)).split(" (")[0]
 
-    paragraphs = re.split(r"\n\s*\n", filled.table.note)
-    return _CELL.sub(cell, "\n\n".join(" ".join(part.split()) for part in paragraphs))
+    paragraphs = re.split(r"\n\s*\n", evaluated.table.note)
+    return _CELL.sub(cell, "\n\n".join(" ".join(text.split()) for text in paragraphs))
 
 
-def section(filled: contents.TableResults, compared: contents.TableResults | None = None) -> str:
+def section(evaluated: contents.TableResults, compared: contents.TableResults | None = None) -> str:
     """Returns a table's section of the document: title, tables, figures, note, commands.
 
     Args:
-        filled: the table.
+        evaluated: the table.
         compared: the same from the published runs, where this one is of others.
     """
-    table = filled.table
-    parts = [f"## {table.title}\n", f"`{table.name}`. {table.shows}\n", body(filled)]
+    table = evaluated.table
+    parts = [f"## {table.title}\n", f"`{table.name}`. {table.shows}\n", body(evaluated)]
     if compared is None and table.note:
-        parts.append(note(filled) + "\n")
-    for drawing in drawings(filled):
+        parts.append(note(evaluated) + "\n")
+    for drawing in drawings(evaluated):
         parts.append(f"![{drawing.title}](figures/{table.name}-{drawing.name}.png)\n")
     if compared is not None:
-        header, rows = comparison(compared, filled)
+        header, rows = comparison(compared, evaluated)
         parts += ["Published and own:\n", markdown(header, rows)]
     parts.append(
-        f"<details><summary>Commands</summary>\n\n```bash\n{shell_commands(filled)}```\n\n</details>\n"
+        f"<details><summary>Commands</summary>\n\n```bash\n{shell_commands(evaluated)}```\n\n</details>\n"
     )
     return "\n".join(parts)
 
 
-def drawings(filled: contents.TableResults) -> list[style.Drawing]:
+def drawings(evaluated: contents.TableResults) -> list[style.Drawing]:
     """Returns the figures of a table."""
-    return [one for function in filled.table.drawings for one in function(filled)]
+    return [drawing for function in evaluated.table.drawings for drawing in function(evaluated)]
 
 
 def comparison(
@@ -226,153 +227,118 @@ def comparison(
                 differ = contents.differs(first, second, column)
             else:  # one finishes, and the other diverges with every seed, or every λ
                 differ = (first is None) != (second is None)
-            strengths = [_strength(one) for one in (theirs, ours)]
+            strengths = [_strength(theirs), _strength(ours)]
             texts = [shown(estimate, column, n) for estimate, n in zip(pair, lost, strict=True)]
             verdict = {True: "yes", False: "no", None: "-"}[differ]
             rows.append([ours.row.title, *strengths, column.title, *texts, verdict])
     return header, rows
 
 
-def csv_table(filled: contents.TableResults) -> str:
-    """Returns a table as CSV: a line a row, mean, std, n and diverged of every column."""
-    table = filled.table
-    lines = []
-    for row in filled.rows:
-        line: dict[str, Any] = {"group": row.row.group, "row": row.row.label}
-        line["script"] = row.command.script if row.command else ""
-        line["lambda"] = " ".join(results.number(one) for one in row.strengths if one is not None)
-        line["edge"] = int(row.edge)
-        line["grid"] = " ".join(map(results.number, row.grid))
-        line["epochs"] = "" if row.epochs is None else f"{row.epochs:g}"
-        for column in table.columns:
-            line |= _numbers(column.title, row.estimate(column))
-            line[f"{column.title} diverged"] = row.diverged(column)
-        reference = filled.reference(row)
-        line["reference"] = reference.row.label if reference else ""
-        difference = contents.difference(row, reference, table.columns[0]) if reference else None
-        line |= _numbers("difference", difference, "standard error")
-        lines.append(line)
-    return _csv(lines, list(lines[0]))
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """What a page of tables says of itself.
 
-
-def _numbers(title: str, found: contents.Estimate | None, spread: str = "std") -> dict[str, Any]:
-    """Returns an estimate as it stands in files: not in percent."""
-
-    def text(value: float | None) -> str:
-        return "" if value is None else f"{value:.{contents.MOST_DIGITS}g}"
-
-    heads = (title, f"{title} {spread}", f"{title} n")
-    cells = (text(found.mean), text(found.std), found.n) if found else ("", "", "")
-    return dict(zip(heads, cells, strict=True))
-
-
-def csv_runs(filled: Iterable[contents.TableResults]) -> str:
-    """Returns all runs as CSV, a line each; those that choose a λ have `use` "tuning".
-
-    Every setting that changes numbers has a column, and so has every metric. A cell is empty where
-    a run has none, and a column is left out where no run has any.
+    Attributes:
+        made: the line by which it is known that it may be written anew.
+        commands: that make it, each a line.
+        docs: where docs/ is, seen from the page.
     """
-    lines: list[dict[str, Any]] = []
-    settings: dict[str, None] = {}
-    for one in filled:
-        for row, use, result in contents.all_runs(one):
-            assert row.command
-            given = row.command.settings
-            # Some scripts have the first two for good, so that they are none of their settings.
-            own = {name: getattr(given, name) for name in ("tasks", "head", *given.identity())}
-            settings |= dict.fromkeys(own)
-            finished = result["status"] == "finished"
-            lines.append(
-                {
-                    "table": one.table.name,
-                    "group": row.row.group,
-                    "row": row.row.label,
-                    "use": use,
-                    "script": result["script"],
-                    **{name: _typed(value) for name, value in own.items()},
-                    "lambda": result["lambda"],
-                    "seed": result["seed"],
-                    "status": result["status"],
-                    **{name: (result["metrics"] or {}).get(name) for name in _METRICS},
-                    "validation_ACC": results.validation_accuracy(result) if finished else None,
-                    "seconds": result["seconds"],
-                    "file": result["file"],
-                }
-            )
-    some = {name for line in lines for name, cell in line.items() if cell not in (None, "")}
-    in_order = sorted(settings, key=[*options.SHARED, *settings].index)
-    heads = [
-        *("table", "group", "row", "use", "script"),
-        *(name for name in in_order if name in some),
-        *("lambda", "seed", "status"),
-        *(name for name in (*_METRICS, "validation_ACC") if name in some),
-        *("seconds", "file"),
-    ]
-    return _csv(lines, heads)
+
+    made: str
+    commands: str
+    docs: str = "../docs"
 
 
-def _typed(value: Any) -> str:
-    """Returns a setting as one types it, "" for one that is not there."""
-    return "" if value is None or value == () else options.shown(value)
+MADE = "Made by `reproduce_tables.py` from the files in this folder; do not edit."
+PUBLISHED = Page(
+    MADE,
+    f"{PYTHON} reproduce_tables.py --results-dir mine   # compute all, and compare\n"
+    f"{PYTHON} reproduce_tables.py fisher --results-dir mine   # one table\n",
+)
 
 
-_LEGEND = f"""\
-* Cells: percent, mean ± sample standard deviation over the seeds (number of seeds). Bands and error
-  bars in figures are that deviation, but in figures of differences the standard error. Diverged
-  runs are counted, and have no part in the mean.
-* λ: where a row's commands say "choose λ", it was chosen by validation accuracy, with the seeds
-  named there, which are not in the table (but for D12 in `defects`). Where it is one seed, λ is
-  less certain, and no standard error contains that; "edge": the best λ is still the last of its
-  grid.
-* Total epochs: of all tasks and pruning rounds; an epoch of joint training counts once a task.
-* Difference: of the first measure to the reference row, mean ± standard error over the seeds that
-  finished in both, paired by seed; "SE apart", to other people's results, not paired.
-* Noise: up to {contents.NOISE_ERRORS:g} standard errors of a difference (in a paired t test p = 0.03
-  with ten seeds, 0.07 with five, 0.13 with three; every difference for itself, without correction
-  for their number). Beside published values, up to {contents.NOISE_POINTS:g} points are noise, too.
-* [What the measures mean](../docs/method.md#metrics). The same as CSV files: [tables/](tables).
-"""  # noqa: E501
-_METRICS = ("ACC", "F", "BWT", "F_max", "LA", "min_ACC", "WC_ACC")
+def page_of_file(file: Path, folder: Path) -> Page:
+    """Returns the page of a table of one's own.
+
+    Args:
+        file: that defines it.
+        folder: where it is computed.
+    """
+    words = ["--table", _typed_path(file)]
+    command = shlex.join([*words, "--results-dir", _typed_path(folder)])
+    return Page(
+        f"Made by `reproduce_tables.py {shlex.join(words)}` from the files in this folder and in "
+        "results/; do not edit.",
+        f"{PYTHON} reproduce_tables.py {command}\n",
+        os.path.relpath(options.ROOT / "docs", folder),
+    )
 
 
-def _csv(lines: Sequence[Mapping[str, Any]], heads: Sequence[str]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, heads, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+def _typed_path(path: Path) -> str:
+    """Returns a path as one types it in the project's folder, where commands are run."""
+    path = path.resolve()
+    inside = path.is_relative_to(options.ROOT)
+    return str(path.relative_to(options.ROOT) if inside else path)
 
 
 def document(
-    filled: Mapping[str, contents.TableResults],
+    evaluated: Mapping[str, contents.TableResults],
     published: Mapping[str, contents.TableResults] | None = None,
+    page: Page = PUBLISHED,
 ) -> str:
     """Returns the page with all complete tables.
 
     Args:
-        filled: all tables, by name.
+        evaluated: all its tables, by name.
         published: the same from the published runs, where these are one's own; else None.
+        page: what it says of itself.
     """
-    done = [one for one in filled.values() if one.complete]
-    open_ = [name for name, one in filled.items() if not one.complete]
+    done = [table for table in evaluated.values() if table.complete]
+    lacking = [name for name, table in evaluated.items() if not table.complete]
     parts = [
         "# Results\n",
-        f"{MADE}\n",
-        f"```bash\n{PYTHON} reproduce_tables.py --results-dir mine   # compute all, and compare\n"
-        f"{PYTHON} reproduce_tables.py fisher --results-dir mine   # one table\n```\n",
+        f"{page.made}\n",
+        f"```bash\n{page.commands}```\n",
         _made(done),
-        _LEGEND,
+        _legend(done, page.docs),
         "".join(
-            f"* `{one.table.name}`: [{one.table.title}](#{anchor(one.table.title)})\n"
-            for one in done
+            f"* `{table.table.name}`: [{table.table.title}](#{anchor(table.table.title)})\n"
+            for table in done
         ),
     ]
-    if open_:
-        parts.append(f"Not complete yet: {', '.join(open_)}.\n")
-    for one in done:
-        theirs = published[one.table.name] if published else None
-        parts.append(section(one, theirs if theirs and theirs.complete else None))
+    if lacking:
+        parts.append(f"Not complete yet: {', '.join(lacking)}.\n")
+    for table in done:
+        theirs = published[table.table.name] if published else None
+        parts.append(section(table, theirs if theirs and theirs.complete else None))
     return "\n".join(parts)
+
+
+def _legend(tables: Iterable[contents.TableResults], docs: str) -> str:
+    """Returns what the words and numbers of the tables mean."""
+    in_table = [
+        f"`{table.table.name}`"
+        for table in tables
+        if any(row.grid and set(row.seeds) & set(row.tuning_seeds) for row in table.rows)
+    ]
+    but = f" (but in {', '.join(in_table)})" if in_table else ""
+    errors, points = contents.NOISE_ERRORS, contents.NOISE_POINTS
+    return f"""\
+* Cells: percent, mean ± sample standard deviation over the seeds (number of seeds). Bands and error
+  bars in figures are that deviation, but in figures of differences the standard error. Diverged
+  runs are counted, and have no part in the mean.
+* λ: where a row's commands say "choose λ", it was chosen by validation accuracy, unless they say
+  otherwise, with the seeds named there, which are not in the table{but}.
+  Where it is one seed, λ is less certain, and no standard error contains that; "edge": the best λ
+  is the last of its grid.
+* Total epochs: of all tasks and pruning rounds; an epoch of joint training counts once a task.
+* Difference: of the first measure to the reference row, mean ± standard error over the seeds that
+  finished in both, paired by seed; "SE apart", to other people's results, not paired.
+* Noise: up to {errors:g} standard errors of a difference (in a paired t test p = 0.03
+  with ten seeds, 0.07 with five, 0.13 with three; every difference for itself, without correction
+  for their number). Beside published values, up to {points:g} points are noise, too.
+* [What the measures mean]({docs}/method.md#metrics). The same as CSV files: [tables/](tables).
+"""
 
 
 def anchor(title: str) -> str:
@@ -382,13 +348,15 @@ def anchor(title: str) -> str:
 
 def _made(done: Iterable[contents.TableResults]) -> str:
     """Returns the sentences on what was run, when and where."""
-    runs = {id(result): result for one in done for _, _, result in contents.all_runs(one)}.values()
+    runs = {
+        id(result): result for table in done for _, _, result in contents.all_runs(table)
+    }.values()
     if not runs:
         return "No table is complete.\n"
     versions: dict[str, set[str]] = {}
     for result in runs:
-        for part in (*result.get("versions_before", ()), result["versions"]):
-            for name, version in part.items():
+        for versions_of_part in (*result.get("versions_before", ()), result["versions"]):
+            for name, version in versions_of_part.items():
                 versions.setdefault(name, set()).add(version)
 
     def all_of(name: str) -> str:
@@ -404,121 +372,3 @@ def _made(done: Iterable[contents.TableResults]) -> str:
         f"{when}. TensorFlow {all_of('tensorflow')}, NumPy {all_of('numpy')}, "
         f"Python {all_of('python')}, {all_of('device')}; {all_of('platform')}.\n"
     )
-
-
-def texts(
-    folder: Path,
-    filled: Mapping[str, contents.TableResults],
-    published: Mapping[str, contents.TableResults] | None = None,
-) -> dict[Path, str]:
-    """Returns the generated text files of a folder of results.
-
-    Args:
-        folder: of the results.
-        filled: all tables, by name.
-        published: as for `document`.
-    """
-    files = {folder / "README.md": document(filled, published)}
-    for name, one in filled.items():
-        if one.complete:
-            files[folder / "tables" / f"{name}.csv"] = csv_table(one)
-    return files
-
-
-def figures(folder: Path, filled: Mapping[str, contents.TableResults]) -> dict[Path, style.Drawing]:
-    """Returns the figures of a folder of results."""
-    return {
-        folder / "figures" / f"{name}-{drawing.name}.png": drawing
-        for name, one in filled.items()
-        if one.complete
-        for drawing in drawings(one)
-    }
-
-
-def with_blocks(
-    path: Path,
-    filled: Mapping[str, contents.TableResults],
-    more: Mapping[str, str | None] | None = None,
-) -> str:
-    """Returns a document with its generated blocks as they should be.
-
-    A block stands between `<!-- generated: NAME -->` and `<!-- end -->`, and holds the body of the
-    table of that name, once it is complete.
-
-    Args:
-        path: of the document.
-        filled: all tables, by name.
-        more: further texts, by name; None for a block that stays as it is.
-
-    Raises:
-        ResultError: there is no such table or text, or a block has no end.
-    """
-    bodies = {name: body(one) if one.complete else None for name, one in filled.items()}
-    blocks = {**(more or {}), **bodies}
-
-    def block(found: re.Match[str]) -> str:
-        name = found[2]
-        if name not in blocks:
-            meant = options.did_you_mean(blocks, name)
-            raise results.ResultError(f"{path}: there is no table {name} for its block{meant}")
-        text = blocks[name]
-        return found[0] if text is None else f"{found[1]}{text}{found[3]}"
-
-    page = path.read_bytes().decode()
-    if len(_BLOCK.findall(page)) != page.count("<!-- generated:"):
-        raise results.ResultError(f"{path}: a generated block has no end, or is not marked as such")
-    return _BLOCK.sub(block, page)
-
-
-def write(files: Mapping[Path, str], drawn: Mapping[Path, style.Drawing]) -> list[str]:
-    """Brings generated files up to date.
-
-    Args:
-        files: texts by path.
-        drawn: figures by path.
-
-    Returns:
-        A line for every figure that could not be drawn.
-
-    Raises:
-        OSError: a text cannot be written.
-    """
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.read_bytes() != text.encode():
-            with results.replacing(path) as file:
-                file.write(text.encode())
-    old = [path for path, drawing in drawn.items() if not (path.exists() and drawing.is_in(path))]
-    return [line for path in old if (line := drawn[path].write(path))]
-
-
-def check(
-    files: Mapping[Path, str], drawn: Mapping[Path, style.Drawing], folder: Path
-) -> list[str]:
-    """Returns a line for every generated file that is not what it should be.
-
-    Args:
-        files: texts by path.
-        drawn: figures by path.
-        folder: of the results.
-    """
-    wrong = []
-    for path, text in files.items():
-        if not path.exists():
-            wrong.append(f"{path} is missing")
-        elif path.read_bytes() != text.encode():
-            wrong.append(f"{path} is not what the results give")
-    for path, drawing in drawn.items():
-        if not path.exists():
-            wrong.append(f"{path} is missing")
-        elif not drawing.is_in(path):
-            wrong.append(f"{path} does not show what the results give")
-    return wrong + left_over(files, drawn, folder)
-
-
-def left_over(
-    files: Mapping[Path, str], drawn: Mapping[Path, style.Drawing], folder: Path
-) -> list[str]:
-    """Returns a line for every file beside the generated ones; arguments as for `check`."""
-    found = (*folder.glob("tables/*.csv"), *folder.glob("figures/*.png"))
-    return [f"{path} is of no complete table" for path in found if path not in {*files, *drawn}]

@@ -48,14 +48,18 @@ def speed(benchmark: Mapping[str, Any]) -> dict[str, str]:
         benchmark: what `benchmark/speed.py` wrote.
     """
     steps = [
-        [f"`{script}`", *(spread(one["ratios"][rival]) for rival in RIVALS)]
-        for script, one in benchmark["steps"].items()
+        [f"`{script}`", *(spread(measured["ratios"][rival]) for rival in RIVALS)]
+        for script, measured in benchmark["steps"].items()
     ]
     rest = [
-        [(SMALL_NETWORK if part == "passes-small" else "") + what, spread(one["ratio"]), one["to"]]
-        for part in PARTS
-        for what, one in benchmark[part].items()
-        if what != one["to"]
+        [
+            (SMALL_NETWORK if section == "passes-small" else "") + what,
+            spread(measured["ratio"]),
+            measured["to"],
+        ]
+        for section in PARTS
+        for what, measured in benchmark[section].items()
+        if what != measured["to"]
     ]
     return {
         "speed of a step": pages.markdown(["step", *RIVALS.values()], steps),
@@ -72,11 +76,11 @@ def scripts(
         described: scenario and what it is, by script.
         with_defaults: tables in which scripts run with their default settings, whatever the λ.
     """
-    if not all(filled.complete for filled in with_defaults):
+    if not all(table.complete for table in with_defaults):
         return None
     seconds: dict[str, list[float]] = {}
-    for filled in with_defaults:
-        for row, _, result in contents.all_runs(filled):
+    for table in with_defaults:
+        for row, _, result in contents.all_runs(table):
             if row.command and not row.command.flags:
                 seconds.setdefault(row.command.script, []).append(result["seconds"])
     cells = [
@@ -94,26 +98,26 @@ def _duration(seconds: Sequence[float] | None) -> str:
     return f"{median:.0f} s" if median < 100 else f"{median / 60:.0f} min"
 
 
-def defects(filled: contents.TableResults) -> str | None:
+def defects(evaluated: contents.TableResults) -> str | None:
     """Returns the block that shows the effect of each defect; None as long as it is not complete.
 
     Args:
-        filled: a table with a group a script, whose labels begin with the defect or "all".
+        evaluated: a table with a group a script, whose labels begin with the defect or "all".
     """
-    if not filled.complete:
+    if not evaluated.complete:
         return None
     of_defects: dict[str, list[str]] = {name: [] for name in (*released.DEFECTS, "all")}
-    for row in filled.rows:
-        reference = filled.reference(row)
+    for row in evaluated.rows:
+        reference = evaluated.reference(row)
         if reference is None:
             continue
-        found, lost = contents.difference(row, reference), row.diverged(contents.ACC)
-        parts = [pages.plus_minus(found, contents.ACC, "+")] if found else []
-        parts += [f"({lost} diverged)"] if lost else []
+        difference, lost = contents.difference(row, reference), row.diverged(contents.ACC)
+        effect = [pages.plus_minus(difference, contents.ACC, "+")] if difference else []
+        effect += [f"({lost} diverged)"] if lost else []
         defect = row.row.label.split()[0].strip(":,")
-        of_defects[defect].append(" ".join((row.row.group, *parts)))
+        of_defects[defect].append(" ".join((row.row.group, *effect)))
     lines = [[defect, "; ".join(each)] for defect, each in of_defects.items() if each]
-    rows = f"[rows and commands](../results/README.md#{pages.anchor(filled.table.title)})"
+    rows = f"[rows and commands](../results/README.md#{pages.anchor(evaluated.table.title)})"
     return (
         "The effect of each on the short protocols, in points of ACC, paired by seed, mean ± "
         f"standard error ({rows}):\n\n"

@@ -13,5 +13,5 @@ TEN, FIVE, THREE = (tuple(range(count)) for count in (10, 5, 3))  # seeds
 
 def stored(name: str) -> dict[str, Any]:
     """Returns a file of figures that are not of our runs: others', or speed."""
-    found: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
-    return found
+    figures: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    return figures

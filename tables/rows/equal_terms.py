@@ -16,56 +16,64 @@ TRAINING = (
 SMALL = f"--hidden 64 32 --dropout 0 {TRAINING}"
 LARGE = f"--hidden 512 256 --dropout 0.5 --dropout-layers both {TRAINING}"
 
-# First grids of λ.
+# Grids of λ, and wider ones, of rows whose best λ lay at the end of these.
 EWC = "ewc.py --lambda 3 10 30 100 300"
+EWC_LOWER = "ewc.py --lambda 0.3 1 3 10 30 100 300"
 MAS = "mas.py --lambda 1 3 10 30 100"
 SI = "si.py --lambda 0.1 0.3 1 3 10"
-LWF = "lwf.py --lambda 0.01 0.03 0.1 0.3 1"
+SI_LOWER = "si.py --lambda 0.01 0.03 0.1 0.3 1 3 10"
+LWF_LOWER = "lwf.py --lambda 0.0001 0.0003 0.001 0.003 0.01 0.03 0.1 0.3 1"
+LWF_HIGHER = "lwf.py --lambda 0.01 0.03 0.1 0.3 1 3 10"
 WITHOUT = "anpyc_wo_np.py --lambda 0.3 1 3 10 30"
 WITH = "anpyc_wi_np.py --lambda 0.3 1 3 10 30"
 
 MULTI, SINGLE = "Multi-head", "Single-head"
 
 
-def with_penalty(epochs: int) -> dict[str, str]:
+def with_penalty(epochs: int, ewc: str = EWC, online: str = EWC, si: str = SI) -> dict[str, str]:
     """Returns the commands of the methods that have either kind of head, by label.
 
     Args:
         epochs: of a task without pruning, as many in all as with it.
+        ewc: script and grid, where it is not the usual one.
+        online: likewise, of EWC with one anchor.
+        si: likewise.
     """
     return {
-        "ewc": EWC,
-        "ewc, online": f"{EWC} --gamma 1",
+        "ewc": ewc,
+        "ewc, online": f"{online} --gamma 1",
         "mas": MAS,
-        "si": SI,
+        "si": si,
         "anpyc_wo_np": WITHOUT,
         f"anpyc_wo_np, {epochs} epochs": f"{WITHOUT} --epochs {epochs}",
         "anpyc_wi_np": WITH,
     }
 
 
-def multi_head(flags: str, epochs: int) -> tuple[Row, ...]:
+def multi_head(flags: str, epochs: int, lwf: str, **grids: str) -> tuple[Row, ...]:
     """Returns the rows of methods with a head for each task.
 
     Args:
         flags: of all rows.
         epochs: as for `with_penalty`.
+        lwf: script and grid of LwF.
+        **grids: of the others, as for `with_penalty`.
     """
     commands = {
         "finetune": "finetune.py",
         "sgd_freeze": "sgd_freeze.py",
-        "lwf": LWF,
-        **with_penalty(epochs),
+        "lwf": lwf,
+        **with_penalty(epochs, **grids),
         "joint": "joint.py",
     }
     return rows_of(MULTI, f"{flags} --head multi", commands)
 
 
-def single_head(flags: str, epochs: int) -> tuple[Row, ...]:
+def single_head(flags: str, epochs: int, **grids: str) -> tuple[Row, ...]:
     """Returns the rows of methods with a single head; arguments as for `multi_head`."""
     commands = {
         "sgd_single_head": "sgd_single_head.py",
-        **with_penalty(epochs),
+        **with_penalty(epochs, **grids),
         "joint": "joint.py --head shared",
     }
     return rows_of(SINGLE, f"{flags} --head single", commands)
@@ -104,9 +112,11 @@ def changes(result: results.Result) -> tuple[float, float]:
     """
     trace, early, late = result["trace"], [], []
     for task in range(1, trace[-1]["task"] + 1):
-        before = [one for one in trace if one["task"] == task - 1][-1]
-        first, *_, last = [one for one in trace if one["task"] == task]
-        start, soon, end = (sum(one["accuracy"][:task]) / task for one in (before, first, last))
+        before = [reading for reading in trace if reading["task"] == task - 1][-1]
+        first, *_, last = [reading for reading in trace if reading["task"] == task]
+        start, soon, end = (
+            sum(reading["accuracy"][:task]) / task for reading in (before, first, last)
+        )
         early.append(soon - start)
         late.append(end - soon)
     return sum(early) / len(early), sum(late) / len(late)
@@ -136,7 +146,7 @@ EQUAL_SMALL = Table(
     title="Equal terms, small network",
     shows="Ten tasks, 64-32 units, ten epochs a task, no dropout. All methods with the same "
     "network, heads and training, where forgetting is large.",
-    rows=multi_head(SMALL, 15)
+    rows=multi_head(SMALL, 15, LWF_HIGHER)
     + rows_of(
         MULTI,
         f"{SMALL} --head multi",
@@ -145,7 +155,7 @@ EQUAL_SMALL = Table(
             "anpyc_wo_np, sum, 15 epochs": f"{WITHOUT} --merge sum --epochs 15",
         },
     )
-    + single_head(SMALL, 15),
+    + single_head(SMALL, 15, online=EWC_LOWER),
     seeds=TEN,
     tuning=TUNING,
     reference="anpyc_wo_np",
@@ -169,8 +179,8 @@ EQUAL_SMALL = Table(
 
         LwF ends {Multi-head: lwf less Multi-head: finetune} points from fine-tuning at the λ that
         was chosen. Its validation accuracy has two maxima over λ: one at the chosen λ, and
-        fine-tuning, which it becomes for λ towards 0, below the grid. Widening from the first of
-        them cannot see the second. So the row shows what this grid gives, not what LwF can. At this
+        fine-tuning, which it becomes for λ towards 0, below the grid, which was widened from the
+        first of them alone. So the row shows what this grid gives, not what LwF can. At this
         λ it is ahead of fine-tuning up to task 4, then it falls behind (figure of the curves): its
         terms are summed over the old tasks, so they weigh more and more.
     """,
@@ -360,7 +370,8 @@ LONG = Table(
     title="Fifty tasks",
     shows="The equal terms of the small network over the long sequence that the method is "
     "named for.",
-    rows=multi_head(f"{SMALL} --tasks 50", 11) + single_head(f"{SMALL} --tasks 50", 11),
+    rows=multi_head(f"{SMALL} --tasks 50", 11, LWF_HIGHER, online=EWC_LOWER)
+    + single_head(f"{SMALL} --tasks 50", 11, ewc=EWC_LOWER, online=EWC_LOWER, si=SI_LOWER),
     seeds=FIVE,
     tuning=(100,),
     reference="anpyc_wo_np",
@@ -393,7 +404,7 @@ EQUAL_LARGE = Table(
     title="Equal terms, large network",
     shows="Ten tasks, 512-256 units, as the release has for all methods but `anpyc_wi_np.py`; ten "
     "epochs a task, dropout 0.5 (of `sgd_freeze` on the second layer alone).",
-    rows=multi_head(LARGE, 15)
+    rows=multi_head(LARGE, 15, LWF_LOWER, ewc=EWC_LOWER)
     + rows_of(
         MULTI,
         f"{LARGE} --head multi",
@@ -439,23 +450,23 @@ HEADLINE = {
 }
 
 
-def headline(filled: Mapping[str, contents.TableResults]) -> str | None:
+def headline(evaluated: Mapping[str, contents.TableResults]) -> str | None:
     """Returns the block that shows ACC of all methods on equal terms, small network.
 
     Args:
-        filled: all tables, by name.
+        evaluated: all tables, by name.
 
     Returns:
         None as long as one of its tables is not complete.
     """
     header, columns = [""], []
     for name, sequence in (("equal-small", "10 tasks"), ("long", "50 tasks")):
-        if not filled[name].complete:
+        if not evaluated[name].complete:
             return None
         for place, group in enumerate((MULTI, SINGLE)):
             header.append(f"{sequence}, {group.lower()}")
             labels = [both[place] for both in HEADLINE.values()]
-            rows = [filled[name].row(group, label) if label else None for label in labels]
+            rows = [evaluated[name].row(group, label) if label else None for label in labels]
             columns.append(
                 [
                     pages.shown(row.estimate(ACC), ACC, row.diverged(ACC)) if row else "-"

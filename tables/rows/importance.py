@@ -27,8 +27,8 @@ def importance_rows() -> tuple[Row, ...]:
     for name in importlib.import_module("cal_importance_distribution").MEASURES:
         theirs = {
             statistic(kind, stage).title: Estimate(mean, std, distribution.AUTHORS_RUNS)
-            for kind, of_kind in published.items()
-            for stage, (mean, std) in zip(distribution.STAGES, of_kind[name], strict=True)
+            for kind, measures in published.items()
+            for stage, (mean, std) in zip(distribution.STAGES, measures[name], strict=True)
         }
         rows.append(Row("the authors", group=name, estimates=theirs))
         command = "cal_importance_distribution.py"
@@ -38,20 +38,20 @@ def importance_rows() -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def importance_drawings(filled: contents.TableResults) -> list[style.Drawing]:
+def importance_drawings(evaluated: contents.TableResults) -> list[style.Drawing]:
     """Returns the authors' figures as released, and those that one can read."""
-    found = []
+    chosen = []
     for label, names in (
         ("as released", ("density", "kurtosis", "skewness")),
         ("default", ("histogram", "histogram_EWC", "histogram_MAS", "histogram_ANPyC", "path")),
     ):
-        runs = filled.row("ANPyC", label).finished
+        runs = evaluated.row("ANPyC", label).finished
         for drawing in distribution.drawings(runs, distribution.authors()) if runs else []:
             if drawing.name in names:
                 name = f"{label.replace(' ', '-')}-{drawing.name}"
                 title = f"{drawing.title}, {label}"
-                found.append(dataclasses.replace(drawing, name=name, title=title))
-    return found
+                chosen.append(dataclasses.replace(drawing, name=name, title=title))
+    return chosen
 
 
 IMPORTANCE = Table(

@@ -46,18 +46,20 @@ def release_rows() -> tuple[Row, ...]:
         command = f"{script}.py {flags} --as-released"
         seeds = TEN if script == "anpyc_wi_np" else None
         if script in RELEASE["short"]:
-            theirs, found = f"{script}, release", RELEASE["short"][script]
-            estimates = {ACC.title: released_estimate(found["ACC"])}
-            lost = {ACC.title: found.get("diverged", 0)}
-            rows.append(Row(theirs, estimates=estimates, lost=lost))
-            rows.append(Row(label, command, seeds=seeds, reference=theirs))
+            reference, measured = f"{script}, release", RELEASE["short"][script]
+            estimates = {ACC.title: released_estimate(measured["ACC"])}
+            lost = {ACC.title: measured.get("diverged", 0)}
+            rows.append(Row(reference, estimates=estimates, lost=lost))
+            rows.append(Row(label, command, seeds=seeds, reference=reference))
         else:
             rows.append(Row(label, command, seeds=seeds))
     return tuple(rows)
 
 
 # Shares of the release that we know: tensor, round.
-PRUNED = tuple((one["tensor"], one["percent"]) for one in RELEASE["anpyc_wi_np"]["short"]["zeros"])
+PRUNED = tuple(
+    (share["tensor"], share["percent"]) for share in RELEASE["anpyc_wi_np"]["short"]["zeros"]
+)
 
 
 def pruned_share(tensor: str, percent: int) -> Column:
@@ -80,10 +82,10 @@ FIRST_TASK = Column("task 0 after pruning", lambda result, _: result["accuracy"]
 def released_shares(length: str) -> dict[str, Estimate]:
     """Returns what the release prunes on the "short" or at "full" length, by column title."""
     return {
-        pruned_share(one["tensor"], one["percent"]).title: Estimate(
-            one["mean"], one["std"], one["n"]
+        pruned_share(share["tensor"], share["percent"]).title: Estimate(
+            share["mean"], share["std"], share["n"]
         )
-        for one in RELEASE["anpyc_wi_np"][length]["zeros"]
+        for share in RELEASE["anpyc_wi_np"][length]["zeros"]
     }
 
 
@@ -211,7 +213,7 @@ RELEASE_PRUNING = Table(
         Row("here", "anpyc_wi_np.py --as-released", "Full length", reference="release"),
     ),
     seeds=TEN,
-    columns=(ACC, FIRST_TASK, *(pruned_share(*one) for one in PRUNED)),
+    columns=(ACC, FIRST_TASK, *(pruned_share(*place) for place in PRUNED)),
     epochs=False,
     note="""
         On the short protocol all measures lean the same way: ours prunes more than the release, and
@@ -233,7 +235,6 @@ DEFECTS = Table(
     columns=(ACC, metric("F")),
     reference="no defect",
     epochs=False,
-    widen=False,
     drawings=(drawings.differences,),
     note="""
         Four defects take most. Dropout while accuracy is measured (D1): 3 to 9 points from every
@@ -264,7 +265,6 @@ RELEASED = Table(
     rows=default_rows(),
     seeds=THREE,
     tuning=(100,),
-    widen=False,
     drawings=(drawings.curves, drawings.final_accuracies),
     note="""
         The three are `finetune`, `lwf` and `anpyc_wo_np`, with the same network, heads and

@@ -24,10 +24,10 @@ from scipy import stats
 EWC = "ewc.py --lambda 1 3 10"
 
 
-def missing(*filled: contents.TableResults) -> list[tuple[str, float | None, tuple[int, ...]]]:
+def missing(*tables: contents.TableResults) -> list[tuple[str, float | None, tuple[int, ...]]]:
     """Return table, λ and seeds of the runs to be made."""
-    found = contents.missing_runs({one.table.name: one for one in filled})
-    return [(one.table, one.strength, one.seeds) for one in found]
+    runs = contents.missing_runs({table.table.name: table for table in tables})
+    return [(run.table, run.strength, run.seeds) for run in runs]
 
 
 # Command lines
@@ -101,43 +101,47 @@ def choice(
     return filled(folder, only).rows[0]
 
 
-def asks_for(found: RowResults) -> list[tuple[float | None, tuple[int, ...]]]:
+def asks_for(result: RowResults) -> list[tuple[float | None, tuple[int, ...]]]:
     """Return λ and seeds of the runs that a row asks for."""
-    return [(one.strength, one.seeds) for one in found.missing]
+    return [(run.strength, run.seeds) for run in result.missing]
 
 
 def test_highest_mean_validation_accuracy_chooses(tmp_path: Path) -> None:
     tuned(tmp_path / "small", {1: (0.8, 0.8), 3: (0.95, 0.7), 10: (0.9, 0.6)})
-    found = choice(tmp_path, 100, 101)
-    assert found.grid == (1, 3, 10)
-    assert found.strengths == (3,)
-    assert not found.edge and not found.waits
-    assert asks_for(found) == [(3, (0, 1))]
+    result = choice(tmp_path, 100, 101)
+    assert result.grid == (1, 3, 10)
+    assert result.strengths == (3,)
+    assert not result.edge and not result.waits
+    assert asks_for(result) == [(3, (0, 1))]
 
 
 def test_test_accuracy_chooses_where_the_row_says_so(tmp_path: Path) -> None:
     for strength, acc in {1: 0.8, 3: 0.9, 10: 0.7}.items():
         keep(tmp_path / "small", EWC, 100, acc, strength, validation=1 - acc)
     assert choice(tmp_path, 100, by_test=True).strengths == (3,)
-    assert choice(tmp_path, 100, widen=False).strengths == (10,)
+    assert choice(tmp_path, 100).strengths == (10,)
 
 
 def test_tuning_seeds_do_not_enter_the_cells(tmp_path: Path) -> None:
     tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})
     keep_all(tmp_path / "small", EWC, (0.8, 0.9), strength=3.0)
-    found = choice(tmp_path, 100)
-    assert found.values(ACC) == pytest.approx({0: 0.8, 1: 0.9})
-    assert [one["seed"] for one in found.runs] == [0, 1]
-    assert [(one["lambda"], one["seed"]) for one in found.tuning] == [(1, 100), (3, 100), (10, 100)]
+    result = choice(tmp_path, 100)
+    assert result.values(ACC) == pytest.approx({0: 0.8, 1: 0.9})
+    assert [run["seed"] for run in result.runs] == [0, 1]
+    assert [(run["lambda"], run["seed"]) for run in result.tuning] == [
+        (1, 100),
+        (3, 100),
+        (10, 100),
+    ]
 
 
 def test_runs_that_chose_may_be_those_of_the_table(tmp_path: Path) -> None:
     tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})
     only = table(row("ewc", EWC), seeds=(100,))
-    found = filled(tmp_path, only)
-    assert found.complete
-    assert [use for _, use, _ in contents.all_runs(found)] == ["table", "tuning", "tuning"]
-    assert [one["lambda"] for _, _, one in contents.all_runs(found)] == [3, 1, 10]
+    evaluated = filled(tmp_path, only)
+    assert evaluated.complete
+    assert [use for _, use, _ in contents.all_runs(evaluated)] == ["table", "tuning", "tuning"]
+    assert [run["lambda"] for _, _, run in contents.all_runs(evaluated)] == [3, 1, 10]
 
 
 @pytest.mark.parametrize("line", [EWC, "ewc.py --lambda 10 3 1", "ewc.py --lambda 3 10 1"])
@@ -145,28 +149,30 @@ def test_runs_that_chose_may_be_those_of_the_table(tmp_path: Path) -> None:
 def test_smaller_of_equal_strengths_is_chosen(
     tmp_path: Path, line: str, equal: tuple[int, ...]
 ) -> None:
-    accuracies = {one: (0.9, 0.8) if one in equal else (0.5, 0.5) for one in (1, 3, 10)}
+    accuracies = {
+        strength: (0.9, 0.8) if strength in equal else (0.5, 0.5) for strength in (1, 3, 10)
+    }
     tuned(tmp_path / "small", accuracies)
-    found = choice(tmp_path, 100, 101, line=line, widen=False)
-    assert (found.grid, found.strengths) == ((1, 3, 10), (min(equal),))
+    result = choice(tmp_path, 100, 101, line=line)
+    assert (result.grid, result.strengths) == ((1, 3, 10), (min(equal),))
 
 
 def test_row_waits_until_all_that_choose_are_stored(tmp_path: Path) -> None:
     keep_all(tmp_path / "small", EWC, (0.8, 0.9), strength=3.0)
     places = [(strength, seed) for strength in (1, 3, 10) for seed in (100, 101)]
     for done in range(len(places)):
-        found = choice(tmp_path, 100, 101)
-        assert found.waits and found.strengths == found.runs == ()
-        lacking = [(one.strength, seed) for one in found.missing for seed in one.seeds]
+        result = choice(tmp_path, 100, 101)
+        assert result.waits and result.strengths == result.runs == ()
+        lacking = [(run.strength, seed) for run in result.missing for seed in run.seeds]
         assert lacking == places[done:]
         strength, seed = places[done]
         keep(tmp_path / "small", EWC, seed, 0.5, strength, 0.9 if strength == 3 else 0.8)
-    found = choice(tmp_path, 100, 101)
-    assert not found.waits and len(found.runs) == 2 and not found.missing
+    result = choice(tmp_path, 100, 101)
+    assert not result.waits and len(result.runs) == 2 and not result.missing
 
 
 def test_every_strength_enters_a_table_that_chooses_none(tmp_path: Path) -> None:
-    columns = tuple(Column(f"{one}", ACC.value, strength=one) for one in (1, 3, 10))
+    columns = tuple(Column(f"{strength}", ACC.value, strength=strength) for strength in (1, 3, 10))
     every = table(row("ewc", EWC), tuning=(), columns=columns)
     assert missing(filled(tmp_path, every)) == [
         ("small", strength, (0, 1)) for strength in (1.0, 3.0, 10.0)
@@ -174,99 +180,36 @@ def test_every_strength_enters_a_table_that_chooses_none(tmp_path: Path) -> None
     for strength in (1, 3):
         keep(tmp_path / "small", EWC, 0, strength / 10, strength)
         keep(tmp_path / "small", EWC, 1, None, strength)
-    (found,) = filled(tmp_path, every).rows
-    assert (found.grid, found.tuning, found.edge) == ((), (), False)
-    estimates = [found.estimate(column) for column in columns]
-    assert [one and (one.mean, one.n) for one in estimates] == [
+    (result,) = filled(tmp_path, every).rows
+    assert (result.grid, result.tuning, result.edge) == ((), (), False)
+    estimates = [result.estimate(column) for column in columns]
+    assert [mean and (mean.mean, mean.n) for mean in estimates] == [
         (pytest.approx(0.1), 1),
         (pytest.approx(0.3), 1),
         None,
     ]
-    assert [found.diverged(column) for column in columns] == [1, 1, 0]
-    assert found.diverged(ACC) == 2
-
-
-# Edges
-
-
-def tune(folder: Path, best: float, **more: Any) -> tuple[RowResults, list[tuple[float, ...]]]:
-    """Store what a row asks for until it has its λ; return it, and what it asked for."""
-    asked = []
-    while (found := choice(folder, 100, **more)).waits:
-        asked.append(tuple(one.strength for one in found.missing if one.seeds == (100,)))
-        for strength in asked[-1]:
-            assert strength is not None
-            distance = abs(np.log(strength) - np.log(best)) if best else np.log(strength) + 100
-            tuned(folder / "small", {strength: (1 - distance / 200,)})
-    return found, asked
+    assert [result.diverged(column) for column in columns] == [1, 1, 0]
+    assert result.diverged(ACC) == 2
 
 
 @pytest.mark.parametrize(
-    ("line", "best", "asked"),
-    [
-        ("ewc.py --lambda 1 3 10", 1e9, [(30, 100), (300, 1000), (3000, 10000)]),
-        ("ewc.py --lambda 0.1 0.3 1", 1e-9, [(0.01, 0.03), (0.001, 0.003), (0.0001, 0.0003)]),
-        ("ewc.py --lambda 2 5 8", 1e9, [(10, 30), (100, 300), (1000, 3000)]),
-        ("ewc.py --lambda 2 5 8", 1e-9, [(0.3, 1), (0.03, 0.1), (0.003, 0.01)]),
-    ],
+    ("line", "best", "edge"),
+    [(EWC, 1, True), (EWC, 3, False), (EWC, 10, True), ("ewc.py --lambda 0 3 10", 0, False)],
 )
-def test_grid_is_widened_three_times(
-    tmp_path: Path, line: str, best: float, asked: list[tuple[float, ...]]
+def test_λ_at_an_end_of_its_grid_is_marked(
+    tmp_path: Path, line: str, best: float, edge: bool
 ) -> None:
-    found, rounds = tune(tmp_path, best, line=line)
-    assert rounds[1:] == asked  # the very floats: they stand in names of files
-    assert found.grid == tuple(sorted(value for one in rounds for value in one))
-    assert found.strengths == ((found.grid[-1] if best > 1 else found.grid[0]),)
-    assert found.edge
-    assert asks_for(found) == [(found.strengths[0], (0, 1))]
+    grid = commands.parse(line).settings.strength
+    tuned(tmp_path / "small", {value: (0.9 if value == best else 0.8,) for value in grid})
+    result = choice(tmp_path, 100, line=line)
+    assert (result.strengths, result.edge) == ((best,), edge)
+    assert asks_for(result) == [(best, (0, 1))]
 
 
-def test_row_asks_for_no_final_run_while_its_grid_grows(tmp_path: Path) -> None:
-    tuned(tmp_path / "small", {1: (0.7,), 3: (0.8,), 10: (0.9,)})
-    found = choice(tmp_path, 100)
-    assert found.waits and found.strengths == found.runs == ()
-    assert asks_for(found) == [(30, (100,)), (100, (100,))]
-    keep(tmp_path / "small", EWC, 0, 0.9, 10.0)  # which may be there from a smaller grid
-    assert choice(tmp_path, 100).runs == ()
-
-
-@pytest.mark.parametrize(
-    ("best", "grid"),
-    [
-        (9, (1, 3, 10, 30, 100)),
-        (30, (1, 3, 10, 30, 100)),
-        (400, (1, 3, 10, 30, 100, 300, 1000)),
-        (0.4, (0.1, 0.3, 1, 3, 10)),
-        (3, (1, 3, 10)),
-    ],
-)
-def test_widened_grid_with_its_best_inside_has_no_edge(
-    tmp_path: Path, best: float, grid: tuple[float, ...]
-) -> None:
-    found, _ = tune(tmp_path, best)
-    assert found.grid == grid
-    assert found.strengths == (min(grid, key=lambda one: abs(np.log(one / best))),)
-    assert not found.edge
-
-
-def test_grid_is_widened_down_where_every_strength_diverged(tmp_path: Path) -> None:
-    for strength in (1, 3, 10):
-        keep(tmp_path / "small", EWC, 100, None, strength)
-    found = choice(tmp_path, 100)
-    assert asks_for(found) == [(0.1, (100,)), (0.3, (100,))]
-    keep(tmp_path / "small", EWC, 100, 0.8, 0.1)
-    keep(tmp_path / "small", EWC, 100, 0.9, 0.3)
-    found = choice(tmp_path, 100)
-    assert (found.grid, found.strengths, found.edge) == ((0.1, 0.3, 1, 3, 10), (0.3,), False)
-
-
-def test_grid_cannot_be_widened_below_0(tmp_path: Path) -> None:
-    found, _ = tune(tmp_path, 0, line="ewc.py --lambda 1 3 10")
-    assert found.grid[0] > 0
-    for strength, value in {0.0: 0.9, 1.0: 0.5}.items():
-        tuned(tmp_path / "small", {strength: (value,)})
-    found = choice(tmp_path, 100, line="ewc.py --lambda 0 1")
-    assert (found.grid, found.strengths, found.edge) == ((0, 1), (0,), False)
+def test_no_λ_is_chosen_where_every_one_diverged(tmp_path: Path) -> None:
+    tuned(tmp_path / "small", {1: (None,), 3: (None,), 10: (None,)})
+    result = choice(tmp_path, 100)
+    assert (result.strengths, result.waits, result.missing) == ((), False, ())
 
 
 # The λ of another row
@@ -277,9 +220,7 @@ def follows() -> tuple[Table, Table]:
     """Return a table that chooses λ, and one that takes it."""
     other = row("ewc", f"{EWC} --evaluate-every 1", strength_of=("small", "a group", "ewc"))
     return (
-        table(
-            row("ewc", EWC, "a group"), row("mas", "mas.py --lambda 1 3 10", "a group"), widen=False
-        ),
+        table(row("ewc", EWC, "a group"), row("mas", "mas.py --lambda 1 3 10", "a group")),
         table(other, row("finetune", "finetune.py"), name="second"),
     )
 
@@ -307,15 +248,15 @@ def test_row_takes_the_end_of_a_grid_with_the_λ(
 def test_row_takes_the_λ_that_another_chose(tmp_path: Path, follows: tuple[Table, Table]) -> None:
     tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})
     second = filled(tmp_path, *follows, name="second")
-    (found, _) = second.rows
-    assert (found.strengths, found.waits, found.grid, found.tuning) == ((3,), False, (), ())
+    (result, _) = second.rows
+    assert (result.strengths, result.waits, result.grid, result.tuning) == ((3,), False, (), ())
     # But none of the other row's own.
     assert missing(second) == [("second", 3, (0, 1)), ("second", None, (0, 1))]
     trace = [{"task": 0, "phase": 0, "epoch": 1, "step": 9, "accuracy": [0.5]}]
     often = f"{EWC} --evaluate-every 1"
     keep_all(tmp_path / "second", often, (0.8, 0.9), strength=3.0, trace=trace)
-    (found, _) = filled(tmp_path, *follows, name="second").rows
-    assert found.values(ACC) == pytest.approx({0: 0.8, 1: 0.9})
+    (result, _) = filled(tmp_path, *follows, name="second").rows
+    assert result.values(ACC) == pytest.approx({0: 0.8, 1: 0.9})
 
 
 def test_row_has_no_runs_where_the_other_one_has_no_λ(
@@ -374,25 +315,27 @@ def test_run_of_two_rows_is_missing_once(tmp_path: Path) -> None:
 
 
 def test_run_that_two_rows_wait_for_is_counted_once(tmp_path: Path) -> None:
-    found = filled(tmp_path, table(row("one", EWC), row("other", EWC), row("third", "finetune.py")))
-    waits = contents.waiting_runs({"small": found})
+    evaluated = filled(
+        tmp_path, table(row("one", EWC), row("other", EWC), row("third", "finetune.py"))
+    )
+    waits = contents.waiting_runs({"small": evaluated})
     assert [command.script for command in waits] == ["ewc", "ewc"]  # of the seeds 0 and 1
 
 
 def test_run_of_other_settings_is_another_run(tmp_path: Path) -> None:
-    found = table(
+    whole = table(
         row("one", "finetune.py"), row("two", "finetune.py --epochs 3"), row("three", "joint.py")
     )
-    assert len(missing(filled(tmp_path, found))) == 3
+    assert len(missing(filled(tmp_path, whole))) == 3
 
 
 def test_row_has_its_own_seeds(tmp_path: Path) -> None:
-    found = table(
+    whole = table(
         row("one", "finetune.py", seeds=(7,)),
         row("two", EWC, tuning=(8,)),
         row("three", "joint.py"),
     )
-    assert missing(filled(tmp_path, found)) == [
+    assert missing(filled(tmp_path, whole)) == [
         ("small", None, (7,)),
         *(("small", strength, (8,)) for strength in (1.0, 3.0, 10.0)),
         ("small", None, (0, 1)),
@@ -401,33 +344,33 @@ def test_row_has_its_own_seeds(tmp_path: Path) -> None:
 
 def test_row_of_other_peoples_figures_needs_no_run(tmp_path: Path) -> None:
     estimates = {"ACC": Estimate(0.9, 0.1, 3)}
-    found = filled(tmp_path, table(Row("theirs", estimates=estimates, lost={"ACC": 2})))
-    assert [found.rows[0].diverged(one) for one in (ACC, metric("F"))] == [2, 0]
-    assert found.complete and found.rows[0].estimate(ACC) == estimates["ACC"]
-    assert found.rows[0].estimate(metric("F")) is None
-    assert found.rows[0].epochs is None
+    evaluated = filled(tmp_path, table(Row("theirs", estimates=estimates, lost={"ACC": 2})))
+    assert [evaluated.rows[0].diverged(column) for column in (ACC, metric("F"))] == [2, 0]
+    assert evaluated.complete and evaluated.rows[0].estimate(ACC) == estimates["ACC"]
+    assert evaluated.rows[0].estimate(metric("F")) is None
+    assert evaluated.rows[0].epochs is None
 
 
 def test_missing_run_becomes_the_file_that_is_looked_for(tmp_path: Path) -> None:
     only = table(row("ewc", "ewc.py --lambda 3"), seeds=(0, 1, 2))
     keep(tmp_path / "small", "ewc.py", 1, 0.9, 3.0)
-    (one,) = filled(tmp_path, only).rows[0].missing
-    assert (one.seeds, one.strength) == ((0, 2), 3)
-    for seed in one.seeds:
+    (missing_runs,) = filled(tmp_path, only).rows[0].missing
+    assert (missing_runs.seeds, missing_runs.strength) == ((0, 2), 3)
+    for seed in missing_runs.seeds:
         path = keep(tmp_path / "small", "ewc.py", seed, 0.9, 3.0)
-        assert path == one.path(tmp_path, seed)
+        assert path == missing_runs.path(tmp_path, seed)
     assert filled(tmp_path, only).complete
 
 
 def test_arguments_of_missing_runs_are_those_of_the_script(tmp_path: Path) -> None:
-    one, other = (
+    of_ewc, of_finetune = (
         filled(tmp_path, table(row("", line))).rows[0].missing[0]
         for line in ("ewc.py --lambda 0.5 --gamma 0.9", "finetune.py")
     )
     more = ["--seeds", "0", "1", "--results-dir", f"{tmp_path / 'small'}", "--no-figures"]
     words = [*FLAGS.split(), "--gamma", "0.9", "--lambda", "0.5", *more]
-    assert one.arguments(tmp_path) == [str(made_up.ROOT / "ewc.py"), *words]
-    assert other.arguments(tmp_path) == [
+    assert of_ewc.arguments(tmp_path) == [str(made_up.ROOT / "ewc.py"), *words]
+    assert of_finetune.arguments(tmp_path) == [
         str(made_up.ROOT / "finetune.py"),
         *(*FLAGS.split(), *more),
     ]
@@ -436,9 +379,9 @@ def test_arguments_of_missing_runs_are_those_of_the_script(tmp_path: Path) -> No
 def test_run_is_found_in_the_folder_of_another_table(tmp_path: Path) -> None:
     keep_all(tmp_path / "another", "finetune.py", (0.8, 0.9))
     keep(tmp_path / "another", "joint.py", 0, 0.9)
-    found = filled(tmp_path, table(row("finetune", "finetune.py")))
-    assert found.complete
-    assert found.rows[0].values(ACC) == pytest.approx({0: 0.8, 1: 0.9})
+    evaluated = filled(tmp_path, table(row("finetune", "finetune.py")))
+    assert evaluated.complete
+    assert evaluated.rows[0].values(ACC) == pytest.approx({0: 0.8, 1: 0.9})
     # A file name is the same for several scripts.
     assert missing(filled(tmp_path, table(row("sgd_freeze", "sgd_freeze.py")))) == [
         ("small", None, (0, 1))
@@ -449,17 +392,18 @@ def test_run_that_two_tables_have_made_is_the_same_in_both(tmp_path: Path) -> No
     both = [table(row("finetune", "finetune.py"), name=name) for name in ("small", "second")]
     keep_all(tmp_path / "small", "finetune.py", (0.8, 0.9))
     keep_all(tmp_path / "second", "finetune.py", (0.7, 0.6))
-    found = contents.evaluate(both, ["small", "second"], commands.Store(tmp_path)).values()
-    assert [one.rows[0].values(ACC) for one in found] == [pytest.approx({0: 0.8, 1: 0.9})] * 2
+    evaluated = contents.evaluate(both, ["small", "second"], commands.Store(tmp_path)).values()
+    assert [each.rows[0].values(ACC) for each in evaluated] == [pytest.approx({0: 0.8, 1: 0.9})] * 2
 
 
 def test_run_that_is_made_for_one_table_is_found_by_the_others_at_once(tmp_path: Path) -> None:
-    both = [table(row("ewc", EWC), name=name, widen=False) for name in ("small", "second")]
+    both = [table(row("ewc", EWC), name=name) for name in ("small", "second")]
     store = commands.Store(tmp_path)
     assert len(contents.missing_runs(contents.evaluate(both, ["small", "second"], store))) == 3
     tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (0.1,)})
     keep_all(tmp_path / "small", EWC, (0.8, 0.9), strength=3.0)
-    assert all(one.complete for one in contents.evaluate(both, ["small", "second"], store).values())
+    evaluated = contents.evaluate(both, ["small", "second"], store)
+    assert all(each.complete for each in evaluated.values())
 
 
 @pytest.mark.parametrize("name", ["small", "another"])
@@ -492,14 +436,14 @@ def both(folder: Path, ours: Any, theirs: Any, **more: Any) -> tuple[RowResults,
     keep_all(folder / "small", "finetune.py", ours)
     keep_all(folder / "small", "sgd_freeze.py", theirs)
     rows = row("ours", "finetune.py"), row("theirs", "sgd_freeze.py")
-    found = filled(folder, table(*rows, seeds=tuple(range(len(ours))), **more))
-    return found.rows[0], found.rows[1]
+    evaluated = filled(folder, table(*rows, seeds=tuple(range(len(ours))), **more))
+    return evaluated.rows[0], evaluated.rows[1]
 
 
 def test_estimate_is_mean_and_sample_deviation(tmp_path: Path) -> None:
     keep_all(tmp_path / "small", "finetune.py", ACCURACIES, lost=0.05)
-    (found,) = filled(tmp_path, table(row("", "finetune.py"), seeds=(0, 1, 2, 3))).rows
-    accuracy, forgetting = found.estimate(ACC), found.estimate(metric("F"))
+    (result,) = filled(tmp_path, table(row("", "finetune.py"), seeds=(0, 1, 2, 3))).rows
+    accuracy, forgetting = result.estimate(ACC), result.estimate(metric("F"))
     assert accuracy.mean == pytest.approx(statistics.mean(ACCURACIES), rel=1e-12)
     assert accuracy.std == pytest.approx(statistics.stdev(ACCURACIES), rel=1e-12)
     assert accuracy.n == 4 and accuracy.values == pytest.approx(ACCURACIES)
@@ -517,28 +461,28 @@ def test_column_is_given_the_group_of_the_row(tmp_path: Path) -> None:
 
 def test_difference_is_paired_by_seed(tmp_path: Path) -> None:
     ours, theirs = both(tmp_path, ACCURACIES, OTHERS)
-    found = contents.difference(ours, theirs)
+    difference = contents.difference(ours, theirs)
     expected = stats.ttest_rel(ACCURACIES, OTHERS)
-    assert found.mean == pytest.approx(np.mean(ACCURACIES) - np.mean(OTHERS))
-    assert found.mean / found.std == pytest.approx(expected.statistic)
-    assert found.n == 4
+    assert difference.mean == pytest.approx(np.mean(ACCURACIES) - np.mean(OTHERS))
+    assert difference.mean / difference.std == pytest.approx(expected.statistic)
+    assert difference.n == 4
     back = contents.difference(theirs, ours)
-    assert (back.mean, back.std) == pytest.approx((-found.mean, found.std))
+    assert (back.mean, back.std) == pytest.approx((-difference.mean, difference.std))
 
 
 def test_difference_counts_the_seeds_that_finished_in_both(tmp_path: Path) -> None:
     ours, theirs = both(tmp_path, (0.5, *ACCURACIES[1:]), (None, *OTHERS[1:3], None))
-    found = contents.difference(ours, theirs)
-    assert found.n == 2
+    difference = contents.difference(ours, theirs)
+    assert difference.n == 2
     expected = stats.ttest_rel(ACCURACIES[1:3], OTHERS[1:3])
-    assert found.mean / found.std == pytest.approx(expected.statistic)
-    assert found.values == pytest.approx(np.subtract(ACCURACIES, OTHERS)[1:3])
+    assert difference.mean / difference.std == pytest.approx(expected.statistic)
+    assert difference.values == pytest.approx(np.subtract(ACCURACIES, OTHERS)[1:3])
 
 
 def test_difference_of_one_pair_has_no_error(tmp_path: Path) -> None:
     ours, theirs = both(tmp_path, (0.9, None, 0.7), (0.8, 0.7, None))
-    found = contents.difference(ours, theirs)
-    assert (found.mean, found.std, found.n) == (pytest.approx(0.1), None, 1)
+    difference = contents.difference(ours, theirs)
+    assert (difference.mean, difference.std, difference.n) == (pytest.approx(0.1), None, 1)
     ours, theirs = both(tmp_path / "no pair", (0.9, None), (None, 0.7))
     assert contents.difference(ours, theirs) is None
 
@@ -556,15 +500,15 @@ def test_difference_to_other_peoples_figures_is_not_paired(tmp_path: Path) -> No
     ours, others = filled(
         tmp_path, table(row("ours", "finetune.py"), theirs, seeds=(0, 1, 2, 3))
     ).rows
-    found = contents.difference(ours, others)
-    assert found.n == 3
+    difference = contents.difference(ours, others)
+    assert difference.n == 3
     expected = stats.ttest_ind(ACCURACIES, OTHERS[:3], equal_var=False)
-    assert found.mean == pytest.approx(np.mean(ACCURACIES) - np.mean(OTHERS[:3]))
-    assert found.mean / found.std == pytest.approx(expected.statistic)
+    assert difference.mean == pytest.approx(np.mean(ACCURACIES) - np.mean(OTHERS[:3]))
+    assert difference.mean / difference.std == pytest.approx(expected.statistic)
     assert contents.difference(ours, others, metric("F")) is None
     alone = RowResults(Row("alone", estimates={"ACC": Estimate.of((0.5,))}))
-    found = contents.difference(ours, alone)
-    assert (found.std, found.n) == (None, 1)
+    difference = contents.difference(ours, alone)
+    assert (difference.std, difference.n) == (None, 1)
 
 
 PLAIN = Column("plain", ACC.value, 1.0)
@@ -597,8 +541,8 @@ def test_means_differ_by_more_than_the_noise(
 
 
 def test_verdict_needs_both_deviations() -> None:
-    one, many = Estimate(0.5, None, 1), Estimate(0.9, 0.01, 5)
-    assert contents.differs(one, many, ACC) is None and contents.differs(many, one, ACC) is None
+    of_one, many = Estimate(0.5, None, 1), Estimate(0.9, 0.01, 5)
+    assert contents.differs(of_one, many, ACC) is contents.differs(many, of_one, ACC) is None
 
 
 # Epochs and time
@@ -622,4 +566,4 @@ def test_epochs_are_counted_over_tasks_and_rounds(tmp_path: Path) -> None:
             row("study", study),
         ),
     ).rows
-    assert [one.epochs for one in rows] == [3 * 2 + 4 * 3, 3 * 2, 3 * 2, None, 2 + 2 * 3]
+    assert [each.epochs for each in rows] == [3 * 2 + 4 * 3, 3 * 2, 3 * 2, None, 2 + 2 * 3]

@@ -81,7 +81,7 @@ def test_missing_runs_are_made_and_then_those_of_the_chosen_λ(
     monkeypatch.setattr(screen, "bar", keep_bar)
     project = stand_ins()
     keep(results / "small", "finetune.py", 1, 0.9)
-    whole = table(row("ewc", EWC), row("finetune", "finetune.py"), widen=False)
+    whole = table(row("ewc", EWC), row("finetune", "finetune.py"))
     assert make(results, whole) == 0
     made = filled(results, whole)
     assert made.complete and made.rows[0].strengths == (1,)

@@ -17,7 +17,7 @@ from typing import Any
 from harness import style
 from harness.options import UsageError
 from harness.results import ResultError
-from tables import commands, contents, drawings, pages
+from tables import commands, contents, csv_files, drawings, generated, pages
 from tables.contents import ACC, Column, Estimate, Row, RowResults, TableResults, metric
 from tables.rows.importance import IMPORTANCE
 from tests import made_up
@@ -97,7 +97,6 @@ METHODS = table(
     seeds=(0, 1, 2),
     tuning=(100, 101),
     reference="finetune",
-    widen=False,
     drawings=(
         *(drawings.curves, drawings.final_accuracies, drawings.strengths),
         *(drawings.means, drawings.differences),
@@ -180,9 +179,9 @@ def texts_of(folder: Path) -> dict[str, str]:
     home = folder / "published"
     texts = {
         path.relative_to(home).as_posix(): text
-        for path, text in pages.texts(home, published).items()
+        for path, text in generated.texts(home, published).items()
     }
-    figures = pages.figures(home, published)
+    figures = generated.figures(home, published)
     of_study = [path for path in figures if path.name.startswith("importance")]
     texts["figures.txt"] = "".join(
         f"{path.name}: {drawing.draw.__module__}.{drawing.draw.__name__}\n  {drawing.title}\n"
@@ -191,7 +190,7 @@ def texts_of(folder: Path) -> dict[str, str]:
         if path not in of_study  # whose data are long, and tested with harness.distribution
     )
     assert len(of_study) == 8
-    texts["runs.csv"] = pages.csv_runs([published["release"], published["training"]])
+    texts["runs.csv"] = csv_files.of_runs([published["release"], published["training"]])
     some = ("methods", "open")
     texts["own.md"] = pages.document(
         {name: own[name] for name in some}, {name: published[name] for name in some}
@@ -244,7 +243,7 @@ def test_last_bits_do_not_change_what_is_printed() -> None:
     for acc in (0.1 + 0.2, 0.3):
         others = Row("theirs", estimates={"ACC": Estimate.of((acc, 0.7))})
         results = TableResults(table(others), [RowResults(others)])
-        texts.add((pages.body(results), pages.csv_table(results)))
+        texts.add((pages.body(results), csv_files.of_table(results)))
     assert len(texts) == 1
 
 
@@ -298,7 +297,7 @@ def page(tmp_path: Path) -> Path:
 def test_blocks_are_replaced_and_all_else_is_kept(tmp_path: Path, page: Path) -> None:
     def made() -> str:
         results = filled(tmp_path, table(row("finetune", FINETUNE)))
-        return pages.with_blocks(page, {"small": results}, {"text": "a text\n"})
+        return generated.with_blocks(page, {"small": results}, {"text": "a text\n"})
 
     expected = BLOCKS.replace("text -->\n", "text -->\na text\n")
     assert made() == expected  # the table is not complete
@@ -325,7 +324,7 @@ def test_block_that_cannot_be_made_is_refused(
     page.write_bytes(BLOCKS.replace(old, new).encode())
     small = filled(tmp_path, table(row("finetune", FINETUNE)))
     with pytest.raises(ResultError, match=reason):
-        pages.with_blocks(page, {"small": small}, {"text": None})
+        generated.with_blocks(page, {"small": small}, {"text": None})
 
 
 # Writing and checking
@@ -354,19 +353,19 @@ def made(tmp_path: Path) -> Made:
 
 def test_written_files_are_as_they_should_be_and_not_written_again(made: Made) -> None:
     texts, figures, folder = made
-    assert pages.check(*made) == [f"{path} is missing" for path in (*texts, *figures)]
-    pages.write(texts, figures)
-    assert pages.check(*made) == []
+    assert generated.check(*made) == [f"{path} is missing" for path in (*texts, *figures)]
+    generated.write(texts, figures)
+    assert generated.check(*made) == []
     written = {path: path.stat().st_ino for path in folder.rglob("*") if path.is_file()}
     assert written.keys() == texts.keys() | figures.keys()
     assert (folder / "README.md").read_text(encoding="utf-8") == "λ ± 1\n"
-    pages.write(texts, figures)
+    generated.write(texts, figures)
     assert {path: path.stat().st_ino for path in written} == written
 
 
 def test_check_names_every_file_that_is_wrong(made: Made) -> None:
     texts, figures, folder = made
-    pages.write(texts, figures)
+    generated.write(texts, figures)
     readme, table_file = texts
     readme.write_bytes(readme.read_bytes().replace(b"\n", b"\r\n"))
     table_file.unlink()
@@ -379,7 +378,7 @@ def test_check_names_every_file_that_is_wrong(made: Made) -> None:
     for path in left:
         path.write_bytes(b"")
     of_none = [f"{path} is of no complete table" for path in left]
-    assert pages.check(*made) == [
+    assert generated.check(*made) == [
         f"{readme} is not what the results give",
         f"{table_file} is missing",
         f"{first} does not show what the results give",
@@ -387,8 +386,8 @@ def test_check_names_every_file_that_is_wrong(made: Made) -> None:
         f"{third} does not show what the results give",
         *of_none,
     ]
-    pages.write(texts, figures)
-    assert pages.check(*made) == of_none
+    generated.write(texts, figures)
+    assert generated.check(*made) == of_none
 
 
 if __name__ == "__main__":
