@@ -17,32 +17,6 @@ import numpy as np
 T = TypeVar("T")
 
 
-def _is_position(stored: Any, total_steps: int) -> bool:
-    """Whether JSON is a position in a run of so many steps, as `Progress` saves it."""
-    form = validity.record(
-        place=lambda place: (
-            isinstance(place, list)
-            and [*map(type, place)] == [int, int, str, int]
-            and min(place[0], place[1], place[3]) >= 0
-        ),
-        steps=validity.listed(validity.whole, 3, 3),
-        accuracy=validity.rows,
-        validation_accuracy=validity.rows,
-        trace=validity.trace,
-        details=validity.details,
-        seconds=validity.seconds,
-        versions=validity.listed(validity.record(validity.text), 1),
-    )
-    if not form(stored):
-        return False
-    rows, task, steps = len(stored["accuracy"]), stored["place"][0], stored["steps"]
-    return (
-        rows == len(stored["validation_accuracy"])
-        and rows - 1 <= task <= rows
-        and [0, *steps, total_steps] == sorted([0, *steps, total_steps])
-    )
-
-
 class Progress:
     """Where a run stands: task, phase, epoch; its state, its accuracies, its checkpoint.
 
@@ -136,7 +110,7 @@ class Progress:
             try:
                 shapes = {name: tuple(v.shape) for name, v in self._variables()}
                 stored = self._files.load_checkpoint(
-                    shapes, lambda position: _is_position(position, total_steps)
+                    shapes, lambda position: validity.is_position(position, total_steps)
                 )
             except ResultError as error:
                 self._say(f"{error}; starting this run from the beginning")

@@ -172,3 +172,29 @@ def _near(stored: Any, expected: float | None) -> bool:
     if stored is None or expected is None:
         return stored is expected
     return within(expected - _PRECISION, expected + _PRECISION)(stored)
+
+
+def is_position(stored: Any, total_steps: int) -> bool:
+    """Whether JSON is a position in a run of so many steps, as `progress.Progress` saves it."""
+    form = record(
+        place=lambda place: (
+            isinstance(place, list)
+            and [*map(type, place)] == [int, int, str, int]
+            and min(place[0], place[1], place[3]) >= 0
+        ),
+        steps=listed(whole, 3, 3),
+        accuracy=rows,
+        validation_accuracy=rows,
+        trace=trace,
+        details=details,
+        seconds=seconds,
+        versions=listed(record(text), 1),
+    )
+    if not form(stored):
+        return False
+    finished, task, steps = len(stored["accuracy"]), stored["place"][0], stored["steps"]
+    return (
+        finished == len(stored["validation_accuracy"])
+        and finished - 1 <= task <= finished
+        and [0, *steps, total_steps] == sorted([0, *steps, total_steps])
+    )

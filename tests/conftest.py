@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +22,16 @@ import pytest
 # The scripts' numbers are compared between processes, all of them on the CPU.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-from tests.idx import write_idx_dataset
+# Half of the time goes into compiling: what one process, or an earlier one, has compiled is kept,
+# for this version of TensorFlow on this machine. (Before 2.21 a process may read a program that
+# another is still writing.)
+TENSORFLOW = metadata.version("tensorflow")
+if tuple(map(int, TENSORFLOW.split(".")[:2])) >= (2, 21):
+    kept = Path(tempfile.gettempdir(), f"compiled-tests-{os.getuid()}-tensorflow-{TENSORFLOW}")
+    kept.mkdir(mode=0o700, exist_ok=True)
+    os.environ.setdefault("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={kept}")
+
+from tests.idx import write_idx_dataset  # noqa: E402 (TensorFlow reads the environment)
 
 # No test asserts how long something takes.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -95,11 +105,6 @@ def start_script(
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under nohup or "&": not for children
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Programs that one process has compiled need not be compiled in the next. (Before TensorFlow
-    # 2.21 a process may read one that another is still writing.)
-    compiled = ""
-    if tuple(map(int, metadata.version("tensorflow").split(".")[:2])) >= (2, 21):
-        compiled = f"--tf_xla_persistent_cache_directory={tmp_path_factory.mktemp('compiled')}"
 
     def start(
         script: str,
@@ -108,7 +113,7 @@ def start_script(
         closed: tuple[int, ...] = (),
         encoding: str = "utf-8",
     ) -> subprocess.Popen[str]:
-        environment = {**os.environ, "TF_XLA_FLAGS": compiled, "COLUMNS": "80"}
+        environment = {**os.environ, "COLUMNS": "80"}
         environment["PYTHONFAULTHANDLER"] = "1"  # where it crashed, if it does
         environment.pop("PYTHONPATH", None)
         environment["PYTHONIOENCODING"] = encoding
