@@ -41,7 +41,8 @@ def _numbers(title: str, estimate: contents.Estimate | None, spread: str = "std"
     """Returns an estimate as it stands in files: not in percent."""
 
     def text(value: float | None) -> str:
-        return "" if value is None else f"{value:.{contents.MOST_DIGITS}g}"
+        # What rounding leaves of a difference of 0 is not the same on all machines.
+        return "" if value is None else f"{round(value, 15) + 0.0:.{contents.MOST_DIGITS}g}"
 
     heads = (title, f"{title} {spread}", f"{title} n")
     numbers = (text(estimate.mean), text(estimate.std), estimate.n) if estimate else ("", "", "")

@@ -24,8 +24,7 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -159,22 +158,6 @@ def share(folder: Path, start_script: Run) -> list[How]:
     return ends(*[start_script("anpyc_wo_np", folder, *GRID) for _ in range(2)])
 
 
-@pytest.fixture(scope="module")
-def background(
-    start_script: Run, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[Any, tuple[Path, Future[Any]]]]:
-    """Yield all that runs beside the tests, two at a time: where it runs, and what it returns."""
-    with ThreadPoolExecutor(2) as pool:
-
-        def begin(function: Callable[..., Any], *arguments: Any) -> tuple[Path, Future[Any]]:
-            folder = tmp_path_factory.mktemp("background")
-            return folder, pool.submit(function, folder, *arguments)
-
-        several = {function: begin(function, start_script) for function in (share, interrupt)}
-        yield several
-        pool.shutdown(cancel_futures=True)
-
-
 # A script's first run, on which several tests look
 
 
@@ -218,7 +201,6 @@ def changed_copy(first_run: FirstRun, folder: Path, **changes: Any) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("background")  # starts it
 def test_run_ends_well_and_names_what_it_wrote(first_run: FirstRun, script: str) -> None:
     assert "\x1b" not in first_run.ended.out and "\r" not in first_run.ended.out  # no terminal
     lines = {line.strip() for line in first_run.ended.out.splitlines()}
@@ -678,11 +660,12 @@ def test_evaluate_every_adds_a_trace_and_changes_no_other_number(
 # Several processes, other sources
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_grid(
-    background: dict[Any, Any], call_script: Run, tmp_path: Path
+    start_script: Run, call_script: Run, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    folder, future = background[share]
-    both = future.result()
+    folder = tmp_path_factory.mktemp("shared")
+    both = share(folder, start_script)
     assert [(status, err) for status, _, err in both] == [(0, "")] * 2
     outs = [out for _, out, _ in both]
     shares = [out.count("after task 0") for out in outs]
@@ -1177,10 +1160,10 @@ def test_help_does_not_wait_for_tensorflow() -> None:
 
 
 def test_ctrl_c_and_sigkill_leave_the_numbers_as_they_are(
-    background: dict[Any, Any], call_script: Run, tmp_path: Path
+    start_script: Run, call_script: Run, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    folder, future = background[interrupt]
-    (by_kill, *_), (by_ctrl_c, continued, message) = future.result()
+    folder = tmp_path_factory.mktemp("interrupted")
+    (by_kill, *_), (by_ctrl_c, continued, message) = interrupt(folder, start_script)
     assert by_kill == -signal.SIGKILL
     assert by_ctrl_c == 130
     (line,) = message.strip().splitlines()
