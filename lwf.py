@@ -2,7 +2,8 @@
 
 While a task is learned, the old heads' outputs on its images are held near those of the network as
 it was when the task began, the teacher: λ Σ_s D_s, D_s the cross-entropy between the teacher's and
-the student's softmax of head s at temperature τ (equation 8).
+the student's softmax of head s at temperature τ (equation 8). As in the release, and unlike in the
+paper, old heads stay as they are and a new head is not warmed up.
 
     python lwf.py
 

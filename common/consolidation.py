@@ -34,19 +34,19 @@ def consolidated_step(
 ) -> tf.Tensor:
     """Returns θ after one step of consolidated, masked SGD (equation 3).
 
-    With c the penalty's curvature, proximal, stable for every c ≥ 0 (forward-backward splitting):
+    With h the penalty's curvature, proximal, stable for every h ≥ 0 (forward-backward splitting):
 
-        θ ← (θ − lr·g + lr·c·θ*) / (1 + lr·c)
+        θ ← (θ − lr·g + lr·h·θ*) / (1 + lr·h)
 
-    Explicit, unstable where lr·c > 2: θ ← θ − lr·(g + c·(θ − θ*)). Where the mask is 0, θ stays as
-    it is. With c = 0 both are plain SGD, bit for bit. Where lr·c overflows float32, θ becomes NaN,
+    Explicit, unstable where lr·h > 2: θ ← θ − lr·(g + h·(θ − θ*)). Where the mask is 0, θ stays as
+    it is. With h = 0 both are plain SGD, bit for bit. Where lr·h overflows float32, θ becomes NaN,
     which ends a run as `Diverged`.
 
     Args:
         parameter: θ, any shape; so are the others.
         gradient: g of the loss without the penalty.
         learning_rate: lr, a scalar.
-        curvature: c = 2λΩ for the penalty λ Σ Ω(θ − θ*)², λΩ where it has a ½; None for no penalty.
+        curvature: h = 2λΩ for the penalty λ Σ Ω(θ − θ*)², λΩ where it has a ½; None for no penalty.
         anchor: θ*.
         mask: 1 train, 0 pruned; None for all 1.
         update: "proximal" or "explicit".
@@ -62,7 +62,7 @@ def consolidated_step(
 
 
 class Consolidation:
-    """The penalty strength · Σ Ω(θ − θ*)² over some parameters; Ω is 0 before `consolidate`.
+    """The penalty strength · Σ Ω(θ − θ*)², or half of it; Ω is 0 before `consolidate`.
 
     Attributes:
         parameters: the variables θ that are held.

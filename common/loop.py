@@ -37,7 +37,7 @@ def compiled_steps(
         parameters: list[tf.Tensor],
         images: tf.Tensor,
         labels: tf.Tensor,
-        order: tf.Tensor,
+        permutation: tf.Tensor,
         inverse: tf.Tensor | None,
         label_step: tf.Tensor,
         curvature: list[tf.Tensor],
@@ -67,7 +67,7 @@ def compiled_steps(
             wanted = tf.cast(tf.gather(labels, rows), tf.int32)
             if inverse is None:  # tasks are mixed: each image has its own permutation and labels
                 task = chosen // images.shape[0]
-                pixels = tf.gather(pixels, tf.gather(order, task), batch_dims=1)
+                pixels = tf.gather(pixels, tf.gather(permutation, task), batch_dims=1)
                 wanted += task * label_step
             factors = dropout.masks(tf.gather(random_words, step), batch, hidden)
             inputs, logits = networks.forward(parameters, networks.to_pixels(pixels), factors)
@@ -110,7 +110,7 @@ def compiled_steps(
             step += 1
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(p)) for p in parameters])
         finite = finite & tf.math.is_finite(total)
-        rows_back = None if inverse is None else order
+        rows_back = None if inverse is None else permutation
         state = [with_rows(quantity, rows_back) for quantity in state]
         return with_rows(parameters, rows_back), state, total, finite
 

@@ -3,8 +3,8 @@
 A script names its own in `Settings.DEFECTS`, and asks `settings.released("D3")` where one matters;
 docs/release.md says what each does to the results. Variants that another module computes anyway
 are arguments there: D1, D9 and D14 of `training.Trainer`, D2, D3, D4 and D6 of
-`common.importance`, D5 and D16 of `common.consolidation`, D8 of `importance.PathIntegral`, D15 of
-`common.pruning`.
+`common.importance`, D5 and D16 of `common.consolidation`, D8 of `importance.PathIntegral`, D10 of
+`training.Trainer.train`, D15 of `common.pruning`; D12 is the choice of λ in `harness.report`.
 """
 
 from __future__ import annotations

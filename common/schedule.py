@@ -1,4 +1,4 @@
-"""What a run reads when: steps of an epoch, learning rates, and the order of the images.
+"""Steps of an epoch, learning rates, and the order of the images.
 
 All are functions of their arguments (`common.streams`), none of what was drawn before.
 """

@@ -1,9 +1,8 @@
-"""The compiled training loop and its losses.
+"""The trainer takes a network through its tasks: epochs, learning rates, readings, accuracies.
 
-Hundreds of steps run inside one XLA program over images that already lie on the device. Per call
-the host hands over the order of the images, the learning rate of every step and a seed; nothing is
-fed batch by batch, and nothing is traced or compiled again for a new task, head, λ, pruning round
-or number of steps, because all of them are arguments.
+The steps themselves are compiled programs (`common.loop`) over images that already lie on the
+device. Per call of some hundred steps the host hands over the order of the images, the learning
+rate of every step and random words for dropout; nothing is fed batch by batch.
 """
 
 from __future__ import annotations
@@ -184,7 +183,7 @@ class Trainer:
         variables = [[p] for p in network.parameters(network.head_of(task.number))]
         if mixed and len(network.heads) > 1:
             variables[4:] = [list(of_heads) for of_heads in zip(*network.heads, strict=True)]
-        order = tf.constant(task.permutation, tf.int32)
+        permutation = tf.constant(task.permutation, tf.int32)
         inverse = None if mixed else tf.constant(np.argsort(task.permutation), tf.int32)
         label_step = tf.constant(task.label_step if isinstance(task, data.Mixture) else 0)
         run_steps = loop.compiled_steps(
@@ -207,7 +206,7 @@ class Trainer:
                 ],
                 task.train.images,
                 task.train.labels,
-                order,
+                permutation,
                 inverse,
                 label_step,
                 curvature,

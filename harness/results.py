@@ -6,7 +6,7 @@ fields
     schema               number of this description
     status               "finished" or "diverged"
     script               name without .py
-    settings             every setting that changes numbers, resolved; data: SHA-256 of the images.
+    settings             every setting that changes numbers, resolved; data: SHA-256 of the files.
                          A setting younger than the file is not in it; it had its default
     as_released          defects of the release in force, D-numbers
     lambda, seed         of this run; lambda null where the method has none
