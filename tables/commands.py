@@ -203,6 +203,11 @@ class MissingRuns:
         """Returns where a run's result will be, in a folder of results."""
         return self._files(folder, seed).path
 
+    def not_made(self, folder: Path) -> MissingRuns:
+        """Returns the same with those alone whose result is not in a folder of results."""
+        seeds = tuple(seed for seed in self.seeds if not self.path(folder, seed).exists())
+        return dataclasses.replace(self, seeds=seeds)
+
     def has_begun(self, folder: Path) -> bool:
         """Returns whether a run has left something in a folder of results."""
         return any(self._files(folder, seed).has_begun for seed in self.seeds)

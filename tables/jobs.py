@@ -1,4 +1,4 @@
-"""The missing runs of tables, each made by a process of its own that does not outlive this one.
+"""The missing runs of tables, made by processes that do not outlive this one.
 
 `python -m tables.jobs SCRIPT ARGUMENT ...` runs a script until it ends, or until its standard input
 does. That is a pipe whose other end the parent holds, so it ends with the parent, however that
@@ -73,7 +73,8 @@ def make(
                     failed += 1
                     if not runs.has_begun(store.folder):
                         raise CannotBegin
-                    begun.difference_update(_not_tried(runs, store))
+                    # Those after the first that is not made have not been tried.
+                    begun.difference_update(runs.not_made(store.folder).runs()[1:])
 
 
 def _commands(
@@ -129,12 +130,6 @@ def reason(output: str) -> str:
     return next(filter(_FATAL.match, lines), lines[-1] if lines else "")
 
 
-def _not_tried(runs: commands.MissingRuns, store: commands.Store) -> list[tuple[str, str]]:
-    """Returns the runs that a failed command has left: those after the first that is missing."""
-    seeds = [seed for seed in runs.seeds if not runs.path(store.folder, seed).exists()]
-    return [runs.run(seed) for seed in seeds[1:]]
-
-
 def _tell_how_it_ended(
     runs: commands.MissingRuns, ended: Output, store: commands.Store, shown: _Screen
 ) -> bool:
@@ -144,8 +139,8 @@ def _tell_how_it_ended(
         Whether it failed.
     """
     status = ended.returncode
-    made = [seed for seed in runs.seeds if runs.path(store.folder, seed).exists()]
-    failed = status not in (0, 3) or len(made) < len(runs.seeds)
+    lacking = runs.not_made(store.folder).seeds
+    failed = status not in (0, 3) or bool(lacking)
     how, why = "done", []
     if failed:
         how = f"failed with status {status}"
@@ -155,12 +150,12 @@ def _tell_how_it_ended(
         why = ["it has left no result" if status in (0, 3) else last]
     elif status == 3:
         how = "diverged"
-        stored = [store.read(runs.table, runs.command, runs.strength, seed) for seed in made]
+        stored = [store.read(runs.table, runs.command, runs.strength, seed) for seed in runs.seeds]
         why = [result["diverged"] for result in stored if result and "diverged" in result]
     strength = "" if runs.strength is None else f", λ {results.number(runs.strength)}"
     seeds = f"seed{'s' * (len(runs.seeds) > 1)} {' '.join(map(str, runs.seeds))}"
     text = f"{runs.table}: {runs.title}{strength}, {seeds}: {how}"
-    shown.ended(text, len(made) if made else 1)
+    shown.ended(text, len(runs.seeds) - len(lacking[1:]))  # the others are tried again
     if how != "done":
         shown.say(f"  {runs.shell(store.folder)}")
         for line in why:

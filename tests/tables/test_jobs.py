@@ -153,6 +153,16 @@ def test_failing_and_diverging_commands_are_told_and_stop_no_other(
     assert "\n  lwf: diverged\n" in out  # what the result says
 
 
+def test_seeds_after_one_that_fails_are_tried_all_the_same(
+    stand_ins: StandIns, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project, wanted = stand_ins(finetune="fail"), tuple(range(9))  # two or three a command
+    assert make(results, table(row("bad", "finetune.py", seeds=wanted)), at_once=1) == 9
+    tried_first = [seeds.split()[0] for _, _, seeds in begun(project)]
+    assert sorted(map(int, tried_first)) == [*wanted]
+    assert capsys.readouterr().out.splitlines()[-3].endswith("; 0 runs left")
+
+
 def test_command_that_fails_before_its_first_step_stops_all(
     stand_ins: StandIns, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
