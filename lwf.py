@@ -86,23 +86,31 @@ def distillation(inputs: network.Layers, rows: Any, step: Any, features: Any, *h
     """`distil` with the teacher's h2 of all images, features [N, H2]; the batch has rows [B]."""
     import tensorflow as tf  # here, so that --help need not wait for it
 
-    return distil(inputs.head, tf.gather(features, rows), held)
+    return distil(inputs.head, tf.gather(features, rows), *held)
 
 
 def noisy_distillation(inputs: Any, rows: Any, step: Any, teacher: Any, *held: Any) -> Any:
     """`distil` as released (D11): the teacher has dropout of its own."""
-    return distil(inputs.head, released.teacher_h2(teacher, step, inputs), held, epsilon=1e-5)
+    return distil(inputs.head, released.teacher_h2(teacher, step, inputs), *held, epsilon=1e-5)
 
 
-def distil(student_h2: Any, teacher_h2: Any, held: Any, epsilon: float = 0.0) -> Any:
+def distil(
+    student_h2: Any,
+    teacher_h2: Any,
+    heads: Any,
+    weights: Any,
+    temperature: Any,
+    *,
+    epsilon: float = 0.0,
+) -> Any:
     """Returns Σ_s weight_s · mean_n −Σ_k p_nsk log(q_nsk + ε) and its derivative [B, H2] (eq. 8).
 
     p and q are the softmax at temperature τ of the teacher's and the student's logits of head s;
-    held are V [H2, T·K] and c [T·K] of all tasks, weights λ for old tasks and 0 for others [T], τ.
+    heads are V [H2, T·K] and c [T·K] of all tasks, weights λ for old tasks and 0 for others [T].
     """
     import tensorflow as tf
 
-    (v, c), weights, temperature = held
+    v, c = heads
     shape = [student_h2.shape[0], weights.shape[0], -1]
     p = tf.nn.softmax(tf.reshape(teacher_h2 @ v + c, shape) / temperature)
     log_q = tf.nn.log_softmax(tf.reshape(student_h2 @ v + c, shape) / temperature)

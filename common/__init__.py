@@ -1,4 +1,4 @@
-"""What the scripts share.
+"""What the methods compute: no files of runs, no terminal, no tables.
 
 `from common import training` loads a module when it is first used, not before, so that a script
 answers `--help` and finds bad arguments without waiting seconds for TensorFlow.

@@ -137,7 +137,6 @@ def features(trunk: Sequence[tf.Variable], task: data.Task) -> tf.Tensor:
 def _compiled_features() -> Callable[..., tf.Tensor]:
     @tf.function(jit_compile=True)
     def h2(trunk: list[tf.Tensor], images: tf.Tensor) -> tf.Tensor:
-        nothing = [tf.zeros([trunk[3].shape[0], 0]), tf.zeros([0])]
-        return networks.forward([*trunk, *nothing], networks.to_pixels(images))[0].head
+        return networks.hidden_layers(trunk, networks.to_pixels(images)).head
 
     return h2

@@ -119,6 +119,28 @@ class Dropout(NamedTuple):
         return (scale if self.layers == "both" else 1.0), scale
 
 
+def hidden_layers(
+    trunk: Sequence[tf.Tensor],
+    pixels: tf.Tensor,
+    masks: tuple[tf.Tensor | None, tf.Tensor | None] = (None, None),
+) -> Layers:
+    """Runs the trunk, and returns the input of each layer: pixels, h1, and h2 for the head.
+
+    Args:
+        trunk: the first four tensors of `Parameters`.
+        pixels: [B, P] float32.
+        masks: dropout's factors of h1 and h2, None for no dropout.
+    """
+    w1, b1, w2, b2 = trunk
+    h1 = tf.nn.relu(pixels @ w1 + b1)
+    if masks[0] is not None:
+        h1 = h1 * masks[0]
+    h2 = tf.nn.relu(h1 @ w2 + b2)
+    if masks[1] is not None:
+        h2 = h2 * masks[1]
+    return Layers(pixels, h1, h2)
+
+
 def forward(
     parameters: Sequence[tf.Tensor],
     pixels: tf.Tensor,
@@ -128,20 +150,15 @@ def forward(
 
     Args:
         parameters: the six tensors of `Parameters`.
-        pixels: [B, P] float32.
-        masks: dropout's factors of h1 and h2, None for no dropout.
+        pixels: as for `hidden_layers`.
+        masks: likewise.
 
     Returns:
-        The input of each layer (pixels, h1, h2 after dropout), and the logits [B, K].
+        The input of each layer (`hidden_layers`), and the logits [B, K].
     """
-    w1, b1, w2, b2, v, c = parameters
-    h1 = tf.nn.relu(pixels @ w1 + b1)
-    if masks[0] is not None:
-        h1 = h1 * masks[0]
-    h2 = tf.nn.relu(h1 @ w2 + b2)
-    if masks[1] is not None:
-        h2 = h2 * masks[1]
-    return Layers(pixels, h1, h2), h2 @ v + c
+    *trunk, v, c = parameters
+    inputs = hidden_layers(trunk, pixels, masks)
+    return inputs, inputs.head @ v + c
 
 
 def backward(

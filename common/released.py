@@ -71,9 +71,8 @@ def teacher_h2(teacher: Sequence[Any], step: tf.Tensor, inputs: network.Layers) 
     pixels, (_, b1, _, b2) = inputs.hidden1, trunk
     batch, hidden = pixels.shape[0], (b1.shape[0], b2.shape[0])
     random_words = dropout.draw(tf.stack([key, step]), 1, batch, hidden)[0]
-    no_head = [tf.zeros([hidden[1], 0]), tf.zeros([0])]
     masks = dropout.masks(random_words, batch, hidden)
-    return network.forward([*trunk, *no_head], pixels, masks)[0].head
+    return network.hidden_layers(trunk, pixels, masks).head
 
 
 def last_reading(steps: int) -> int:

@@ -272,7 +272,7 @@ class Trainer:
         for name in self._progress.phases(list(portions), list(portions)):
             self._take_epochs(task, portions[name], chunk, batches, lr_decay)
             if not name:
-                self._progress.record(*self.evaluate(self._progress.learned))
+                self._record()
 
     def _take_epochs(
         self,
@@ -357,7 +357,10 @@ class Trainer:
         With `record_at`, that was done while the task was trained.
         """
         if self._record_at is None:
-            self._progress.record(*self.evaluate(self._progress.learned))
+            self._record()
+
+    def _record(self) -> None:
+        self._progress.record(*self.evaluate(self._progress.learned))
 
     def evaluate(self, tasks: Sequence[data.Task]) -> tuple[list[float], list[float]]:
         """Returns the test and the validation accuracy on each task with its own head, fractions.

@@ -271,7 +271,7 @@ def test_distillation_loss_and_derivative_equal_the_slow_loop(epsilon, temperatu
 
     arguments = map(tf.constant, (STUDENT, TEACHER))
     heads, weights = [tf.constant(OLD_V), tf.constant(OLD_C)], tf.constant(WEIGHTS)
-    loss, delta = lwf.distil(*arguments, (heads, weights, temperature), epsilon)
+    loss, delta = lwf.distil(*arguments, heads, weights, temperature, epsilon=epsilon)
     assert float(loss) == pytest.approx(slow(STUDENT), rel=1e-9)
     expected = oracles.finite_differences(slow, STUDENT)
     np.testing.assert_allclose(delta, expected, rtol=1e-5, atol=1e-8)
@@ -282,7 +282,7 @@ def test_distillation_stays_finite_where_the_student_gives_a_class_no_chance() -
         tf.constant(array, tf.float32)
         for array in (100 * STUDENT, 100 * TEACHER, OLD_V, OLD_C, WEIGHTS)
     )
-    loss, delta = lwf.distil(student, teacher, ([v, c], weights, np.float32(2)))
+    loss, delta = lwf.distil(student, teacher, [v, c], weights, np.float32(2))
     assert np.isfinite(float(loss))
     assert np.isfinite(delta.numpy()).all()
 
