@@ -87,7 +87,7 @@ def method(function: Callable[..., np.ndarray]) -> Run:
 
 def main(
     cls: type[Any],
-    run: Callable[..., np.ndarray],
+    run: Run,
     script: str,
     description: str,
     show: report.Report | None = None,
@@ -98,7 +98,7 @@ def main(
 
     Args:
         cls: the settings, a subclass of `options.Settings`.
-        run: of the script, a `Run`; it takes no λ where the settings have none.
+        run: of the script.
         script: path of the script.
         description: its docstring.
         show: shows and draws the results of all runs; None for accuracies over λ and seeds.
@@ -140,8 +140,8 @@ def _check_size(settings: Any, dataset: data.Dataset) -> None:
     first, second = settings.hidden
     heads = settings.tasks if settings.head == "multi" else 1
     entries = (dataset.pixels + second) * first + heads * second * dataset.classes
-    # Weights, their gradient and the next ones; with a penalty also Ω, its pull and the anchor, as
-    # they are and in the order of the task's pixels, and the sums of an importance pass.
+    # Weights, their gradient and the next ones; with a penalty also Ω, curvature, anchor, as they
+    # are and in order of the pixels, and the sums of an importance pass.
     needed = 4 * entries * (12 if hasattr(settings, "update") else 3)
     available = process.memory()
     if needed > available:
@@ -176,7 +176,7 @@ class Grid:
         self,
         name: str,
         settings: Any,
-        run: Callable[..., np.ndarray],
+        run: Run,
         dataset: data.Dataset,
         code: str,
     ) -> None:
@@ -351,11 +351,8 @@ class Grid:
         """Does a run that this process holds, stores its result and returns it."""
         import tensorflow as tf
 
-        strength, seed, files = planned.strength, planned.seed, planned.files
+        files, seed = planned.files, planned.seed
         progress = Progress(files, self._display, self._versions())
-        arguments: dict[str, Any] = {"seed": seed, "progress": progress}
-        if strength is not None:
-            arguments["strength"] = strength
         tasks = data.tasks_of(self._settings, self._dataset, seed)
         result: dict[str, Any] = {
             "status": "finished",
@@ -366,7 +363,7 @@ class Grid:
         self._display.say(f"{planned.title}:")
         try:
             with self._display.run(f"{self._name}/{files.path.stem}"):
-                self._run(self._settings, tasks, **arguments)
+                self._run(self._settings, tasks, planned.strength, seed, progress)
         except consolidation.Diverged as error:
             result.update(status="diverged", diverged=self._blame(planned, progress, error))
             self._display.say(result["diverged"])
