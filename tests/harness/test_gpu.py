@@ -67,6 +67,7 @@ def programs() -> Iterator[list[tuple[str, Any, Any]]]:
     yield list(seen.values())
 
 
+@pytest.mark.slow
 def test_every_compiled_program_lowers_for_a_gpu(programs: list[tuple[str, Any, Any]]) -> None:
     for name, compiled, arguments in programs:
         # Variables lie on a device, of which there is none here.
@@ -77,6 +78,7 @@ def test_every_compiled_program_lowers_for_a_gpu(programs: list[tuple[str, Any, 
         assert "ENTRY" in lower(stage="hlo", platform_name="GPU"), name
 
 
+@pytest.mark.slow
 def test_no_compiled_program_is_left_out(programs: list[tuple[str, Any, Any]]) -> None:
     written = set()
     for path in [*ROOT.glob("common/*.py"), *ROOT.glob("harness/*.py")]:
@@ -89,6 +91,7 @@ def test_no_compiled_program_is_left_out(programs: list[tuple[str, Any, Any]]) -
     assert written <= {name for name, _, _ in programs}
 
 
+@pytest.mark.slow
 def test_an_operation_without_a_gpu_kernel_is_noticed() -> None:
     @tf.function(jit_compile=True)
     def program(number: tf.Tensor) -> tf.Tensor:
