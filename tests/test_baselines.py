@@ -51,7 +51,11 @@ def bound(head: str, update: str) -> Run:
 @pytest.mark.parametrize("update", ["proximal", pytest.param("explicit", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("name", "head"),
-    [*((name, head) for name in CONSOLIDATION for head in ("multi", "single")), ("lwf", "multi")],
+    [
+        *((name, "multi") for name in [*CONSOLIDATION, "lwf"]),
+        *((name, "single") for name in ("anpyc_wo_np", "ewc", "mas")),
+        *(pytest.param(name, "single", marks=pytest.mark.slow) for name in ("anpyc_wi_np", "si")),
+    ],
 )
 def test_zero_strength_is_the_bound_number_for_number(name: str, head: str, update: str) -> None:
     own = {} if name == "lwf" else {"head": head, "update": update}
@@ -74,7 +78,7 @@ def test_bounds_learn_and_forget_so_that_agreement_says_something(head: str, upd
 # What consolidation methods have in common
 
 
-@pytest.mark.parametrize("name", CONSOLIDATION)
+@pytest.mark.parametrize("name", [name for name in CONSOLIDATION if name != "si"])
 def test_update_makes_a_difference(name: str) -> None:
     proximal, explicit = (run(name, strength=0.1, update=u) for u in ("proximal", "explicit"))
     assert not same_bits(proximal.net.variables, explicit.net.variables)
@@ -137,15 +141,11 @@ def test_ewc_penalty_is_half_the_sum_of_each_tasks_own_quadratic(
         assert_close([curvature * (theta - anchor)], [literal], rtol=2e-3)
 
 
-@pytest.mark.parametrize("source", ["exact", "labels"])
-def test_ewc_takes_the_labels_that_are_asked_for(source: str) -> None:
-    ended = run("ewc", TASKS[:1], 1.0, head="single", fisher=source)
+def test_ewc_takes_the_labels_that_are_asked_for() -> None:
+    ended = run("ewc", TASKS[:1], 1.0, head="single", fisher="labels")
     [(theta, found)], pixels = ended.consolidated, oracles.pixels_of(TASKS[0])
-    if source == "exact":
-        expected = oracles.exact_fisher_importance(theta, pixels)
-    else:
-        expected = oracles.fisher_importance(theta, pixels, TASKS[0].train.labels.numpy())
-    assert_close(found, expected)
+    labels = TASKS[0].train.labels.numpy()
+    assert_close(found, oracles.fisher_importance(theta, pixels, labels))
 
 
 @pytest.mark.parametrize("gamma", [1.0, 0.6])
@@ -165,7 +165,6 @@ def test_online_ewc_decays_what_came_before_and_keeps_the_newest_anchor(gamma: f
         ("multi", "logits", (), "all"),
         ("single", "probabilities", ("D6",), "all"),
         ("multi", "probabilities", ("D3",), "all-but-last"),
-        ("single", "logits", ("D3", "D6"), "all-but-last"),
     ],
 )
 def test_mas_penalty_is_half_the_summed_sensitivity_at_the_newest_anchor(
@@ -195,19 +194,16 @@ def twice(z: np.ndarray, y: int) -> float:
     return oracles.log_likelihood(oracles.softmax(z), y)
 
 
-@pytest.mark.parametrize(
-    ("update", "defects"),
-    [("proximal", ()), ("explicit", ()), ("proximal", ("D7",)), ("proximal", ("D8",))],
-)
-def test_si_equals_the_path_integrated_by_hand(update: str, defects: Sequence[str]) -> None:
+@pytest.mark.parametrize("defects", [(), ("D7", "D8")])
+def test_si_equals_the_path_integrated_by_hand(defects: Sequence[str]) -> None:
     strength, xi, steps = 0.5, 0.05, 16
-    changes = {"update": update, "xi": xi, "epochs": None, "steps": steps, "dropout": 0.0}
+    changes = {"xi": xi, "epochs": None, "steps": steps, "dropout": 0.0}
     ended = run("si", strength=strength, **changes, as_released=defects)
 
     settings = settings_of("si", **changes)
     theta = float64(initial(1).parameters(0))
     zeros = [np.zeros(p.shape) for p in theta]
-    slow = oracles.Training(list(theta), zeros, theta, update=update)
+    slow = oracles.Training(list(theta), zeros, theta)
     slow.likelihood = twice if "D7" in defects else oracles.log_likelihood
     total = zeros
     for number, task in enumerate(TASKS):
@@ -288,7 +284,7 @@ def test_distillation_stays_finite_where_the_student_gives_a_class_no_chance() -
 
 
 @pytest.mark.parametrize(
-    ("temperature", "defects", "epsilon"), [(2.0, (), 0.0), (0.8, (), 0.0), (2.0, ("D11",), 1e-5)]
+    ("temperature", "defects", "epsilon"), [(0.8, (), 0.0), (2.0, ("D11",), 1e-5)]
 )
 def test_lwf_equals_the_slow_loop(temperature, defects, epsilon) -> None:
     strength, steps = 1.5, 16
@@ -561,7 +557,7 @@ def test_only_evaluation_sees_the_test_and_the_validation_images(script: str) ->
 IN_SEQUENCE = [one for one in SCRIPTS if one not in ("joint", "cal_importance_distribution")]
 # Of another data set than the others', with as many training images: nothing is compiled anew.
 OTHER = dataclasses.replace(
-    oracles.tiny_tasks(1, TRAIN, seed=7, validation=23, test=45)[0],
+    oracles.tiny_tasks(1, TRAIN, seed=7, test=45)[0],
     number=1,
     permutation=TASKS[1].permutation,
 )
@@ -702,5 +698,5 @@ def test_run_interrupted_in_every_epoch_ends_bit_for_bit_like_a_whole_one(
 
 def test_every_seed_that_the_command_line_takes_can_be_run(script: str) -> None:
     settings = settings_of(script, **runs.all_defects(script), seeds=(2**31 - 1,))
-    matrix = importlib.import_module(script).run(settings, TASKS[:2], seed=settings.seeds[0])
+    matrix = importlib.import_module(script).run(settings, TASKS, seed=settings.seeds[0])
     assert np.isfinite(matrix[-1]).all()

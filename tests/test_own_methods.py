@@ -23,12 +23,16 @@ METHODS = ["tests.methods.l2", "tests.methods.rwalk", "tests.methods.replay"]
 each_method = pytest.mark.parametrize("method", METHODS)
 
 
-@each_method
+@pytest.mark.parametrize(
+    "method",
+    [*(pytest.param(method, marks=pytest.mark.slow) for method in METHODS[:2]), METHODS[2]],
+)
 def test_method_runs_from_the_command_line_and_is_not_repeated(
     method: str, tiny_data: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     module = importlib.import_module(method)
     small = "--tasks 2 --steps 30 --batch-size 20 --hidden 16 8 --train-examples 300 --device cpu"
+    small += " --figures none"
     where = ["--data-dir", str(tiny_data), "--results-dir", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", [method, *small.split(), "--lambda", "0", "3", *where])
     for word in ("seed 0:", "all runs are done"):
