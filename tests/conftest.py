@@ -153,23 +153,12 @@ class Ended:
 
 
 @pytest.fixture(scope="session")
-def run_script(start_script: Callable[..., subprocess.Popen[str]]) -> Callable[..., Ended]:
-    """Return the function that runs a script in a process of its own, to its end."""
-
-    def run(*arguments: object) -> Ended:
-        with start_script(*arguments) as process:
-            out, err = process.communicate(timeout=600)
-        return Ended(process.returncode, out, err)
-
-    return run
-
-
-@pytest.fixture(scope="session")
 def call_script(tiny_arguments: dict[str, list[str]]) -> Callable[..., Ended]:
     """Return the function that runs a script within this process, which saves seconds.
 
-    Its arguments: the script; flags; `out`, to which it writes its output. What a script's `main`
-    does not catch comes out as the exception that it is.
+    Its arguments: the script; flags; `out`, to which it writes its output. Figures are drawn where
+    a flag asks for them. What a script's `main` does not catch comes out as the exception that it
+    is.
     """
 
     def call(script: str, *arguments: object, out: io.StringIO | None = None) -> Ended:
@@ -177,7 +166,7 @@ def call_script(tiny_arguments: dict[str, list[str]]) -> Callable[..., Ended]:
 
         module = importlib.import_module(script)
         own_report = [module.report] if hasattr(module, "report") else []
-        flags = [*tiny_arguments[script], *map(str, arguments)]
+        flags = [*tiny_arguments[script], "--figures", "none", *map(str, arguments)]
         out, err = out or io.StringIO(), io.StringIO()
         with (
             pytest.MonkeyPatch.context() as patch,

@@ -359,7 +359,7 @@ def test_plot_only_draws_the_stored_results_again_and_computes_nothing(
 
     monkeypatch.setattr(training.Trainer, "train", no_training)
     monkeypatch.setattr(style, "DPI", 60)
-    flags += ["--results-dir", str(tmp_path), "--plot-only"]
+    flags += ["--results-dir", str(tmp_path), "--plot-only", "--figures", "png"]
     ended = call_script(script.__name__, *flags, "--seeds", 0, 1, "--fresh")  # deletes nothing then
     assert ended.status == 0, ended.err
     figures = {name for name in files(tmp_path) if name.endswith(".png")}
