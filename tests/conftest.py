@@ -12,12 +12,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # The scripts' numbers are compared between processes, all of them on the CPU.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -38,6 +40,11 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Files whose runs have the same shapes (`tests.runs`): one process compiles their programs once.
+SAME_SHAPES = ("test_baselines", "test_anpyc", "test_distribution", "test_own_methods")
+# Those that take longest begin first, so that both processes end at about the same time.
+LONGEST = (*SAME_SHAPES, "test_command_line", "test_lockstep", "test_importance", "test_training")
 
 # A run of a second or less that nevertheless learns; a script gets those flags that it has.
 TINY = {
@@ -63,6 +70,37 @@ def _is_script(path: Path) -> bool:
 
 
 SCRIPTS = [path.stem for path in sorted(ROOT.glob("*.py")) if _is_script(path)]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that all processes end at about the same time."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Give the tests of a file, or of the files with the same shapes, to one process."""
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.split("::")[0]
+            return "same shapes" if Path(path).stem in SAME_SHAPES else path
+
+    config.option.loadscopereorder = False  # the order is that of the items
+    return Scheduler(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_group() -> Iterator[int]:
+    """Let an importance pass compute 200 images together, and return how many it usually does.
+
+    Ten batches of 100, written out in one program, take seconds to compile; two do not.
+    """
+    from common import importance
+
+    usual = importance._GROUP
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importance, "_GROUP", 200)
+        yield usual
 
 
 @pytest.fixture(params=SCRIPTS)
