@@ -256,7 +256,7 @@ def test_an_order_is_as_good_as_images_in_that_order() -> None:
             *fisher(net, some, source="labels", **of_batches),
             *exact_fisher(net, some, **of_batches),
             *importance.mas(net, some, **of_batches),
-            *importance.mas(net, some, per_image=False, **order),
+            *importance.mas(net, some, per_image=False, batch_size=500, **order),
         ]
 
     found = measured(task(), order=ORDER)

@@ -200,7 +200,7 @@ def to_targets(inputs, rows, step, targets, weights):
 
 def test_auxiliary_loss_is_added_with_its_gradient_at_h2() -> None:
     rng = np.random.default_rng(13)
-    targets, weights = rng.random((TRAIN, HIDDEN[1])), rng.random(10)
+    targets, weights = rng.random((TRAIN, HIDDEN[1])), rng.random(13)
     net, added = tiny(), np.zeros(10)
 
     def delta_h2(step: int, row: int, h2: np.ndarray) -> np.ndarray:
@@ -227,7 +227,7 @@ def plain_to_targets(*arguments):
 def test_losses_without_a_derivative_are_differentiated() -> None:
     rng = np.random.default_rng(13)
     inputs = [tf.constant(rng.random(shape), tf.float32) for shape in ((TRAIN, HIDDEN[1]), (13,))]
-    by_hand, by_tape = tiny(dropout=Dropout(0.5)), tiny(dropout=Dropout(0.5))
+    by_hand, by_tape = tiny(), tiny()
     train(by_hand, TASKS[:1], auxiliary=to_targets, auxiliary_inputs=inputs)
     how = {"auxiliary": plain_to_targets, "auxiliary_inputs": inputs}
     train(by_tape, TASKS[:1], loss=plain_cross_entropy, **how)
