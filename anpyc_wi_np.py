@@ -43,6 +43,7 @@ class Settings(options.Settings):
     evaluate_every: int | None = None
     update: str = "proximal"
     merge: str = "sum"
+    measure: str = "released"
     strength: tuple[float, ...] = (3,)
     prune_percent: int = options.option(50, "target of the first task", **options.PERCENT)
     prune_decay: float = options.option(0.8, "of the target, task by task", **options.SHARE)
@@ -86,7 +87,7 @@ def run(
         for percent in progress.phases(rounds, names):
             if percent and progress.at_phase_start:
                 # Pruning ranks by the absolute form of equation 1.
-                form = "clipped" if settings.released("D15") else "absolute"
+                form = "released" if settings.released("D15") else "absolute"
                 omega = importance.entropy(
                     net, task, form, net.trunk, order=trainer.order(task), used=used
                 )
@@ -102,8 +103,11 @@ def run(
             decay = 0.99 if first_phase and settings.released("D10") else None
             own = (retrain if percent else steps)[task.number]
             trainer.train(task, own, penalty, masks.now, lr_decay=decay)  # equations 2 and 3
-        # Consolidation takes the clipped form.
-        penalty.consolidate(importance.entropy(net, task, order=trainer.order(task), used=used))
+        # Consolidation takes equation 1 as it is.
+        omega = importance.entropy(
+            net, task, settings.measure, order=trainer.order(task), used=used
+        )
+        penalty.consolidate(omega)
         masks.free()
         trainer.record()
     progress.details["omega"] = penalty.histograms()

@@ -41,6 +41,7 @@ class Settings(options.Settings):
     evaluate_every: int | None = None
     update: str = "proximal"
     merge: str = "max"
+    measure: str = "released"
     strength: tuple[float, ...] = options.strength(
         (1.5,), released={"D12": (0.5, 1.5, 2, 2.5, 3, 4, 6, 7, 8, 10, 12, 15)}
     )
@@ -67,6 +68,7 @@ def run(
         omega = importance.entropy(  # equation 1
             net,
             task,
+            settings.measure,
             order=trainer.order(task),
             used=released.used(settings),  # D3
             dropout_seed=(seed, task.number) if settings.released("D2") else None,

@@ -26,7 +26,10 @@ from common import network as networks
 import numpy as np
 import tensorflow as tf
 
-FORMS = ("clipped", "absolute", "signed")
+FORMS = (
+    *("released", "absolute", "signed"),
+    *("taylor", "gradient", "square", "square-weighted", "uniform"),
+)
 OUTPUTS = ("probabilities", "logits")
 SOURCES = ("sampled", "exact", "labels")
 USED = ("all", "all-but-last", "first")
@@ -36,7 +39,7 @@ _GROUP = 1000  # images that are run forward and backward together
 def entropy(
     network: networks.MLP,
     task: data.Task,
-    form: str = "clipped",
+    form: str = "released",
     parameters: Sequence[tf.Variable] | None = None,
     *,
     order: np.ndarray | None = None,
@@ -59,8 +62,10 @@ def entropy(
     Args:
         network: is read only.
         task: its training images and own head. A short last batch counts as a batch.
-        form: "clipped" as above; "absolute", the mean of |d⊙θ + ½d²⊙θ²|; "signed", the mean
-            without either.
+        form: ω_B. "released" as above; "absolute", |d⊙θ + ½d²⊙θ²|; "signed", without either.
+            Ours, to compare with: "taylor", max(0, −d⊙θ + ½d²⊙θ²), whose first term has the sign
+            of an expansion around the removal; "gradient", |d|; "square", d²; "square-weighted",
+            d²⊙θ²; "uniform", 1 for every parameter.
         parameters: which of the network's variables; None for those that all tasks share.
         order: int [N], the images in the order in which they are put into batches
             (`training.Trainer.order`); None for file order.
@@ -77,8 +82,11 @@ def entropy(
             parameter that the head's output does not have.
     """
     _check(form, FORMS)
+    if form == "uniform":
+        ones = map(tf.ones_like, network.parameters(network.head_of(task.number)))
+        return _select(network, task, parameters, list(ones))
     weights = _weights(task.examples, batch_size, used)
-    measure = _Measure(_entropy_delta, batch_size, _TAYLOR[form])
+    measure = _Measure(_entropy_delta, batch_size, _ENTROPY[form])
     totals = _totals(network, task, weights, measure, order, dropout_seed=dropout_seed)
     batches = -(-task.examples // batch_size)
     return _select(network, task, parameters, [total / batches for total in totals])
@@ -296,7 +304,28 @@ def _magnitude(gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
     return tf.abs(gradient)
 
 
-_TAYLOR = {"clipped": _clipped, "absolute": _absolute, "signed": _taylor}
+def _clipped_towards_removal(gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
+    return _clipped(-gradient, parameter)
+
+
+def _square(gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
+    del parameter
+    return tf.square(gradient)
+
+
+def _square_weighted(gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
+    return tf.square(gradient * parameter)
+
+
+_ENTROPY = {
+    "released": _clipped,
+    "absolute": _absolute,
+    "signed": _taylor,
+    "taylor": _clipped_towards_removal,
+    "gradient": _magnitude,
+    "square": _square,
+    "square-weighted": _square_weighted,
+}
 
 
 class _Measure(NamedTuple):

@@ -156,6 +156,14 @@ SHARED = {
         "how the importances of the tasks are combined, element by element",
         choices=("max", "sum"),
     ),
+    "measure": Option(
+        "the importance that consolidates: equation 1 as released, or another function of the "
+        "gradient of the output's entropy",
+        choices=(
+            *("released", "taylor", "absolute", "gradient", "square", "square-weighted"),
+            "uniform",
+        ),
+    ),
     "strength": Option(
         "consolidation strength; several values make a grid",
         check=at_least(0),

@@ -225,21 +225,30 @@ def mean(function: Callable[[Any], Any], each: Sequence[Theta]) -> list[np.ndarr
     return [np.mean([function(one[k]) for one in each], axis=0) for k in range(len(each[0]))]
 
 
-FORMS = {"clipped": lambda t: np.maximum(t, 0), "absolute": np.abs, "signed": lambda t: t}
+FORMS = {
+    "released": lambda g, p: np.maximum(g * p + g**2 * p**2 / 2, 0),
+    "absolute": lambda g, p: np.abs(g * p + g**2 * p**2 / 2),
+    "signed": lambda g, p: g * p + g**2 * p**2 / 2,
+    "taylor": lambda g, p: np.maximum(g**2 * p**2 / 2 - g * p, 0),
+    "gradient": lambda g, p: np.abs(g),
+    "square": lambda g, p: g**2,
+    "square-weighted": lambda g, p: g**2 * p**2,
+    "uniform": lambda g, p: np.ones_like(p),
+}
 
 
 def entropy_importance(
     theta: Theta,
     batches: Sequence[np.ndarray],
-    form: str = "clipped",
+    form: str = "released",
     factors: Sequence[Factors] | None = None,
 ) -> list[np.ndarray]:
     """Returns the mean over batches of ω_B."""
-    changes = [
-        [g * p + g**2 * p**2 / 2 for g, p in zip(of_batch, theta, strict=True)]
-        for of_batch in batch_gradients(theta, batches, entropy, factors)
+    of_batches = [
+        [FORMS[form](g, p) for g, p in zip(gradients, theta, strict=True)]
+        for gradients in batch_gradients(theta, batches, entropy, factors)
     ]
-    return mean(FORMS[form], changes)
+    return mean(np.asarray, of_batches)
 
 
 def drawn_labels(theta: Theta, pixels: np.ndarray, *key: int) -> np.ndarray:

@@ -147,6 +147,15 @@ def test_importances_are_merged_by_maximum_or_sum(script, merge, default) -> Non
         assert same_bits(state.merged, merged)
 
 
+@both
+def test_measure_consolidates_another_importance_and_prunes_by_the_same(script) -> None:
+    # λ 0, so that what is learned does not depend on what is consolidated.
+    square, released = (run(script, strength=0, measure=name) for name in ("square", "released"))
+    assert same_bits(square.parameters, released.parameters)
+    for state in square.consolidated:
+        assert same_bits(state.omega, measured(script, state, form="square"))
+
+
 def test_with_a_single_head_the_head_is_consolidated_too() -> None:
     seen = run(anpyc_wo_np, head="single")
     assert [omega.shape for omega in seen.consolidated[0].omega[4:]] == [(HIDDEN[1], 3), (3,)]

@@ -55,10 +55,9 @@ def theta_of(net: MLP, head: int = 0) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     ("form", "batch_size", "used"),
     [
-        ("clipped", 100, "all-but-last"),  # the last batch has 3 images
-        ("clipped", 2000, "all"),  # more than there are
-        ("absolute", 500, "all"),
-        ("signed", 500, "all"),
+        ("released", 100, "all-but-last"),  # the last batch has 3 images
+        ("released", 2000, "all"),  # more than there are
+        *((form, 500, "all") for form in importance.FORMS[1:]),
     ],
 )
 def test_entropy_equals_the_oracle(form: str, batch_size: int, used: str) -> None:
@@ -70,7 +69,7 @@ def test_entropy_equals_the_oracle(form: str, batch_size: int, used: str) -> Non
     assert_close(found, oracles.entropy_importance(theta_of(net), batches, form))
 
 
-def test_entropy_defaults_are_batches_of_100_clipped_of_the_trunk() -> None:
+def test_entropy_defaults_are_batches_of_100_as_released_of_the_trunk() -> None:
     net = tiny(dropout=Dropout(0.5))  # which is off
     expected = oracles.entropy_importance(theta_of(net, 1), in_batches(FLOATS, 100))
     assert_close(importance.entropy(net, task(number=1)), expected[:4])

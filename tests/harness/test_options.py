@@ -39,16 +39,17 @@ FIELDS = (
     *("lr_decay", "lr_decay_epochs", "dropout", "dropout_layers"),
 )
 OWN: dict[str, dict[str, Any]] = {
-    "anpyc_wo_np": {"strength": (1.5,), "merge": "max"},
+    "anpyc_wo_np": {"strength": (1.5,), "merge": "max", "measure": "released"},
     "anpyc_wi_np": {
         "strength": (3,),
         "merge": "sum",
+        "measure": "released",
         "retrain_epochs": 30,
         "prune_percent": 50,
         "prune_decay": 0.8,
         "prune_step": 10,
     },
-    "lwf": {"strength": (0.01,), "temperature": 2},
+    "lwf": {"strength": (0.01,), "temperature": 2, "distillation": "sum"},
     "si": {"strength": (0.1,), "xi": 0.1, "init": "fan-in-uniform"},
     "ewc": {"strength": (10,), "fisher": "sampled", "gamma": None},
     "mas": {"strength": (10,), "output": "probabilities"},
