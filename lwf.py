@@ -44,6 +44,9 @@ class Settings(options.Settings):
         (0.01,), released={"D12": (0.01, 0.1, 0.5, 1, 2, 4, 6, 8)}
     )
     temperature: float = options.option(2, "of both softmaxes", **options.POSITIVE)
+    distillation: str = options.option(
+        "sum", "how the old tasks' terms are combined", choices=("sum", "mean")
+    )
 
     DEFECTS: ClassVar = ("D1", "D11", "D12")
 
@@ -75,7 +78,8 @@ def run(
         else:
             knows = evaluation.features(teacher, task)
         # Old heads do not move, so that teacher and student have them in common.
-        weights = np.where(np.arange(len(tasks)) < task.number, strength, 0).astype(np.float32)
+        weight = strength if settings.distillation == "sum" else strength / max(1, task.number)
+        weights = np.where(np.arange(len(tasks)) < task.number, weight, 0).astype(np.float32)
         inputs = [knows, network.stacked(net.heads), weights, np.float32(settings.temperature)]
         trainer.train(task, steps[task.number], auxiliary_inputs=inputs)  # λ Σ_s D_s, below
         trainer.record()

@@ -284,11 +284,13 @@ def test_distillation_stays_finite_where_the_student_gives_a_class_no_chance() -
 
 
 @pytest.mark.parametrize(
-    ("temperature", "defects", "epsilon"), [(0.8, (), 0.0), (2.0, ("D11",), 1e-5)]
+    ("temperature", "distillation", "defects", "epsilon"),
+    [(0.8, "mean", (), 0.0), (2.0, "sum", ("D11",), 1e-5)],
 )
-def test_lwf_equals_the_slow_loop(temperature, defects, epsilon) -> None:
+def test_lwf_equals_the_slow_loop(temperature, distillation, defects, epsilon) -> None:
     strength, steps = 1.5, 16
-    changes = {"temperature": temperature, "epochs": None, "steps": steps, "dropout": 0.0}
+    changes = {"temperature": temperature, "distillation": distillation}
+    changes |= {"epochs": None, "steps": steps, "dropout": 0.0}
     ended = run("lwf", strength=strength, **changes, as_released=defects)
     settings, net = settings_of("lwf", **changes), initial()
     trunk, heads = float64(net.trunk), [float64(head) for head in net.heads]
@@ -297,7 +299,8 @@ def test_lwf_equals_the_slow_loop(temperature, defects, epsilon) -> None:
         teacher = [oracles.layers(theta, x)[1] for x in oracles.pixels_of(task)]
 
         def delta_h2(step: int, row: int, h2: np.ndarray, teacher=teacher, old=old):
-            rest = (teacher[row], old, [strength] * len(old), temperature, epsilon)
+            each = strength / len(old) if distillation == "mean" and old else strength
+            rest = (teacher[row], old, [each] * len(old), temperature, epsilon)
             return oracles.finite_differences(lambda at: slow_distillation(at, *rest), h2)
 
         slow = oracles.Training(theta)
