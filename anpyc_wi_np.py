@@ -41,6 +41,7 @@ class Settings(options.Settings):
     dropout_layers: str = "both"
     init: str = "truncated-normal"
     evaluate_every: int | None = None
+    evaluate_steps: int | None = None
     update: str = "proximal"
     merge: str = "sum"
     measure: str = "released"

@@ -39,6 +39,7 @@ class Settings(options.Settings):
     dropout_layers: str = "h2"
     init: str = "truncated-normal"
     evaluate_every: int | None = None
+    evaluate_steps: int | None = None
     update: str = "proximal"
     strength: tuple[float, ...] = options.strength((10,), released={"D4": (15,)})
     fisher: str = options.option(

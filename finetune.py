@@ -37,6 +37,7 @@ class Settings(options.Settings):
     dropout_layers: str = "both"
     init: str = "truncated-normal"
     evaluate_every: int | None = None
+    evaluate_steps: int | None = None
 
     DEFECTS: ClassVar = ("D1",)
 

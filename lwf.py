@@ -40,6 +40,7 @@ class Settings(options.Settings):
     dropout_layers: str = "both"
     init: str = "truncated-normal"
     evaluate_every: int | None = None
+    evaluate_steps: int | None = None
     strength: tuple[float, ...] = options.strength(
         (0.01,), released={"D12": (0.01, 0.1, 0.5, 1, 2, 4, 6, 8)}
     )

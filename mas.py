@@ -38,6 +38,7 @@ class Settings(options.Settings):
     dropout_layers: str = "h2"
     init: str = "truncated-normal"
     evaluate_every: int | None = None
+    evaluate_steps: int | None = None
     update: str = "proximal"
     strength: tuple[float, ...] = options.strength((10,), released={"D6": (0.1,)})
     output: str = options.option(

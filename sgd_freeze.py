@@ -38,6 +38,7 @@ class Settings(options.Settings):
     dropout_layers: ClassVar[str] = "h2"
     init: str = "truncated-normal"
     evaluate_every: int | None = None
+    evaluate_steps: int | None = None
 
     DEFECTS: ClassVar = ("D14",)
 

@@ -39,6 +39,7 @@ class Settings(options.Settings):
     dropout_layers: str = "both"
     init: str = "fan-in-uniform"
     evaluate_every: int | None = None
+    evaluate_steps: int | None = None
     update: str = "proximal"
     strength: tuple[float, ...] = options.strength((0.1,), text="c, consolidation strength")
     xi: float = options.option(0.1, "ξ, damping of the importance", **options.POSITIVE)

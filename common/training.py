@@ -8,6 +8,7 @@ rate of every step and random words for dropout; nothing is fed batch by batch.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -27,8 +28,9 @@ Batches = Callable[[int, int], np.ndarray]
 class Settings(Protocol):
     """What training needs to know; every script's settings have it.
 
-    Most have `evaluate_every`, too: where it is not None, the test accuracy on all tasks so far is
-    read after every so many epochs of a phase and at its end.
+    Most have `evaluate_every` and `evaluate_steps`, too: where the first is not None, the test
+    accuracy on all tasks so far is read after every so many epochs of a phase and at its end;
+    where both are not, also after every so many steps of a task's first epoch.
     """
 
     @property
@@ -58,7 +60,10 @@ class Progress(Protocol):
         """Steps of the present task that are done."""
 
     @property
-    def reading_key(self) -> tuple[int, int]:
+    def in_first_epoch(self) -> bool:
+        """Whether the epoch in hand is the task's first."""
+
+    def reading_key(self, left: int) -> tuple[int, int]:
         """What tells this place from others of the task, for a reading's random numbers."""
 
     def phases(self, values: Sequence[Any], names: Sequence[str]) -> Iterator[Any]:
@@ -73,8 +78,8 @@ class Progress(Protocol):
     def reading_due(self, every: int) -> bool:
         """Whether the epoch in hand, just trained, is an `every`-th of its phase, or its last."""
 
-    def keep_reading(self, accuracy: list[float]) -> None:
-        """Takes a reading of the test accuracy on each task so far."""
+    def keep_reading(self, accuracy: list[float], left: int) -> None:
+        """Takes a reading of each task so far, with so many steps of the epoch still to take."""
 
     def record(self, accuracy: list[float], validation_accuracy: list[float]) -> None:
         """Takes the accuracies on the tasks so far after the present one."""
@@ -144,6 +149,7 @@ class Trainer:
         self._decay_anew = decay_anew
         self._record_at = record_at
         self._evaluate_every: int | None = getattr(settings, "evaluate_every", None)
+        self._evaluate_steps: int | None = getattr(settings, "evaluate_steps", None)
 
     def train(
         self,
@@ -306,22 +312,29 @@ class Trainer:
         decay = settings.lr_decay if lr_decay is None else lr_decay
         for start, epoch in self._progress.epochs(steps, length):
             total = 0.0
-            for first in range(start, start + epoch, size):
-                seed = streams.stateless_seed(self._seed, task.number, first, streams.DROPOUT)
+            stop = start + epoch
+            every = (self._evaluate_steps if self._progress.in_first_epoch else None) or epoch
+            cuts = sorted({*range(start, stop, size), *range(start, stop, every), stop})
+            for first, until in itertools.pairwise(cuts):
+                begin = first - (first - start) % size  # readings change no random word
+                seed = streams.stateless_seed(self._seed, task.number, begin, streams.DROPOUT)
+                random_words = dropout.draw(seed, size, batch, hidden)
                 counted = first - start if self._decay_anew else first
                 rates = schedule.learning_rates(
                     counted, size, settings.learning_rate, decay, period
                 )
                 loss, finite = chunk(
-                    tf.constant(min(size, start + epoch - first)),
+                    tf.constant(until - first),
                     tf.constant(first),
                     tf.constant(batches(first, size), tf.int32),
-                    dropout.draw(seed, size, batch, hidden),
+                    tf.roll(random_words, begin - first, 0) if first > begin else random_words,
                     tf.constant(rates),
                 )
                 if not bool(finite):
                     raise consolidations.Diverged("the loss or a parameter is not finite")
                 total += float(loss)
+                if (until - start) % every == 0 and until < stop:
+                    self.read(left=stop - until)
             # Before the epoch is done, so that its checkpoint has the reading.
             if self._evaluate_every and self._progress.reading_due(self._evaluate_every):
                 self.read()
@@ -340,16 +353,19 @@ class Trainer:
             self._progress.task_steps,
         )
 
-    def read(self) -> None:
+    def read(self, left: int = 0) -> None:
         """Takes a reading: the test accuracy on all tasks so far. Without evaluate_every nothing.
 
         `train` and `train_head` do so by themselves; a script calls it where it changes the
         network by other means.
+
+        Args:
+            left: steps of the epoch in hand that are still to take.
         """
         if self._evaluate_every:
             learned = self._progress.learned
-            accuracy = self._accuracies(learned, "test", *self._progress.reading_key)
-            self._progress.keep_reading(accuracy)
+            accuracy = self._accuracies(learned, "test", *self._progress.reading_key(left))
+            self._progress.keep_reading(accuracy, left)
 
     def record(self) -> None:
         """Measures the accuracy on all tasks so far, at the end of the present one.

@@ -179,6 +179,9 @@ SHARED = {
         "also read the test accuracy after every N-th epoch and directly after each pruning",
         **COUNT,
     ),
+    "evaluate_steps": Option(
+        "with --evaluate-every: also after every N-th step of each task's first epoch", **COUNT
+    ),
     "train_examples": Option("train on the first N training images only", **COUNT),
     "data_dir": Option("folder with the four IDX files"),
     "results_dir": Option("where results, checkpoints and figures go"),
@@ -241,6 +244,8 @@ class Settings:
             raise UsageError("--hidden needs two numbers, one for each hidden layer")
         if hasattr(self, "steps") and (own.steps is None) == (own.epochs is None):
             raise UsageError("give either --epochs or --steps")
+        if getattr(self, "evaluate_steps", None) and own.evaluate_every is None:
+            raise UsageError("--evaluate-steps needs --evaluate-every")
         unknown = [defect for defect in self.as_released if defect not in self.DEFECTS]
         if unknown:
             misspelt = [defect for defect in unknown if defect not in released.DEFECTS]

@@ -92,10 +92,13 @@ class Progress:
         """Steps of this task that are done."""
         return self._task_steps + self._epoch_steps
 
-    @property
-    def reading_key(self) -> tuple[int, int]:
-        """What tells this place from others of the task: the phase, and the steps done."""
-        return self._phase, self.task_steps
+    def reading_key(self, left: int) -> tuple[int, int]:
+        """Returns what tells this place from others of the task: the phase, and the steps done.
+
+        Args:
+            left: steps of the epoch in hand that are still to take.
+        """
+        return self._phase, self.task_steps - left
 
     def start(self, total_steps: int, **state: Sequence[Any]) -> None:
         """Names the variables that make up the state, and restores them from a checkpoint.
@@ -222,19 +225,29 @@ class Progress:
         if self._display:
             self._display.epoch(self._all_steps, self.place, loss)
 
+    @property
+    def in_first_epoch(self) -> bool:
+        """Whether the epoch in hand is the task's first."""
+        return self._phase == 0 and self._epoch == 1
+
     def reading_due(self, every: int) -> bool:
         """Whether the epoch in hand is an `every`-th one of its phase, or the last."""
         done = self._phase_steps + self._epoch_steps
         return self._epoch % every == 0 or done == self._phase_length
 
-    def keep_reading(self, accuracy: list[float]) -> None:
-        """Adds the test accuracies on the tasks so far, at this place, to the trace."""
+    def keep_reading(self, accuracy: list[float], left: int) -> None:
+        """Adds the test accuracies on the tasks so far, at this place, to the trace.
+
+        Args:
+            accuracy: on each task, fractions.
+            left: steps of the epoch in hand that are still to take.
+        """
         self.trace.append(
             {
                 "task": self._task,
                 "phase": self._phase,
                 "epoch": self._epoch,
-                "step": self._all_steps + self._epoch_steps,
+                "step": self._all_steps + self._epoch_steps - left,
                 "accuracy": accuracy,
             }
         )

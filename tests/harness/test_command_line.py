@@ -629,7 +629,7 @@ def test_evaluate_every_adds_a_trace_and_changes_no_other_number(
     call_script: Run,
     tmp_path: Path,
 ) -> None:
-    flags = ["--evaluate-every", "1", "--figures", "png"]
+    flags = ["--evaluate-every", "1", "--evaluate-steps", "5", "--figures", "png"]
     ended = call_script(script, "--results-dir", tmp_path / "whole", *flags)
     assert_done(ended)
     result = only(tmp_path / "whole")
@@ -641,6 +641,10 @@ def test_evaluate_every_adds_a_trace_and_changes_no_other_number(
     old = first_run.result["metrics"]
     assert {key: result["metrics"][key] for key in old} == old
     assert result["metrics"].keys() - old.keys() == {"min_ACC", "WC_ACC"}
+    within = [reading["step"] for reading in trace if reading["step"] % 16]
+    begins = (0, 64) if script == "anpyc_wi_np" else (0, 32)  # of a task
+    assert within == [begin + step for begin in begins for step in (5, 10, 15)]
+    trace = [reading for reading in trace if reading["step"] % 16 == 0]  # ends of epochs
     epochs = [(reading["task"], reading["phase"], reading["epoch"]) for reading in trace]
     if script == "anpyc_wi_np":  # task 0 is pruned twice, and read at once each time
         rounds = [(0, phase, epoch) for phase in (1, 2) for epoch in (0, 1)]

@@ -33,6 +33,7 @@ class Settings(options.Settings):
     dropout_layers: str = "h2"
     init: str = "truncated-normal"
     evaluate_every: int | None = None
+    evaluate_steps: int | None = None
     update: str = "proximal"
     strength: tuple[float, ...] = (0.01,)
 

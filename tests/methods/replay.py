@@ -41,6 +41,7 @@ class Settings(options.Settings):
     dropout_layers: str = "h2"
     init: str = "truncated-normal"
     evaluate_every: int | None = None
+    evaluate_steps: int | None = None
     update: str = "proximal"
     strength: tuple[float, ...] = (10.0,)
     memory: int = options.option(100, "images kept of each task", **options.COUNT)

@@ -40,6 +40,7 @@ class Settings(options.Settings):
     dropout_layers: str = "both"
     init: str = "fan-in-uniform"
     evaluate_every: int | None = None
+    evaluate_steps: int | None = None
     update: str = "proximal"
     strength: tuple[float, ...] = (1.0,)
     alpha: float = options.option(0.9, "of the running Fisher information", **options.SHARE)
