@@ -14,7 +14,7 @@ from reproduce_tables import TABLES
 from tables import commands, contents, pages
 from tables.contents import ACC, Row, TableResults
 from tables.rows.equal_terms import SMALL
-from tables.rows.release import FIRST_TASK, RELEASE
+from tables.rows.release import FIRST_TASK, RELEASE, SCRIPTS
 from tests.made_up import filled, keep, table
 
 import pytest
@@ -84,14 +84,32 @@ def test_released_settings_are_the_defaults_and_their_strength_is_the_one_chosen
         assert dataclasses.replace(settings, **chosen) == type(settings)()
 
 
-def test_estimate_of_the_release_has_the_seeds_that_finish(empty: dict[str, TableResults]) -> None:
-    estimates = empty["release-pruning"].row("Full length", "release")
-    assert estimates.estimate(FIRST_TASK).values == pytest.approx((0.848, 0.838))
-    assert estimates.diverged(FIRST_TASK) == 1
-    for row in empty["release-short"].rows:
-        if row.command and (reference := empty["release-short"].reference(row)):
-            measured = RELEASE["short"][row.command.script]["ACC"]
-            assert reference.estimate(ACC).values == pytest.approx([acc / 100 for acc in measured])
+def test_every_script_stands_beside_the_release(empty: dict[str, TableResults]) -> None:
+    ours = [row for row in empty["release-short"].rows if row.command]
+    assert {row.command.script for row in ours} == set(SCRIPTS) - {"cal_importance_distribution"}
+    for row in ours:
+        reference = empty["release-short"].reference(row)
+        measured = RELEASE["short"][row.command.script]
+        assert reference.estimate(ACC).values == pytest.approx(
+            [acc / 100 for acc in measured["ACC"]]
+        )
+        assert reference.diverged(ACC) == measured.get("diverged", 0)
+
+
+def test_estimates_of_the_release_in_detail_are_of_the_runs_named(
+    empty: dict[str, TableResults],
+) -> None:
+    at_full_length = empty["release-pruning"].row("Full length", "release")
+    assert at_full_length.estimate(FIRST_TASK).values == pytest.approx((0.848, 0.838))
+    assert at_full_length.diverged(FIRST_TASK) == 1  # its accuracy is not among them
+    runs = RELEASE["short"]["anpyc_wi_np"]["task 0"]
+    for label, which in (("release", "as it is"), ("release, no race", "no race")):
+        row = empty["release-pruning"].row("Short protocol", label)
+        values = {title: estimate.values for title, estimate in row.row.estimates.items()}
+        expected = [run["accuracy"] / 100 for run in runs[which]]
+        assert values["task 0 after pruning"] == pytest.approx(expected)
+        for title, place, entry in (("W1 pruned, round 20", 1, 0), ("b2 pruned, round 50", 4, 3)):
+            assert values[title] == tuple(run["zeros"][place][entry] for run in runs[which])
 
 
 def test_pruning_of_the_release_is_of_task_0_by_tensor_and_round() -> None:
