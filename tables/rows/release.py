@@ -230,10 +230,11 @@ RELEASE_PRUNING = Table(
         stays nearly the same.
 
         The explicit step is at its limit on the short protocol as well: two of our forty seeds
-        diverge (17 and 37), and one (20) ends at chance, its trunk dead from task 3 on, which is
-        why ACC spreads so far. Without D16 the three train normally. At full length there is no
-        difference, as far as we know the release's values. Seeds that diverge after task 0 are left
-        out of its columns, but for the release's on the short protocol, which are of task 0 alone.
+        diverge (17 and 37), and in one (20) the weights grow until the trunk is dead, so that it
+        ends at chance; hence the spread of ACC. Without D16 the three train normally. At full
+        length no difference is found, as far as we know the release's values. Seeds that diverge
+        after task 0 are left out of its columns, but for the release's on the short protocol, which
+        are of task 0 alone.
     """,
 )
 
