@@ -198,6 +198,7 @@ def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list
     before = [result["importance"]["before"] for result in results]
     after = [result["importance"]["after"] for result in results]
     names = list(before[0])
+    methods = {name: name.lower() for name in names}
     seeds = f"{len(results)} seeds" if len(results) > 1 else f"seed {results[0]['seed']}"
     title = f"Importance of the trunk's weights after task 0, {seeds}"
     kinds: list[tuple[str, Callable[..., Any], str, list[dict[str, Any]]]] = [
@@ -205,7 +206,9 @@ def drawings(results: Sequence[Mapping[str, Any]], published: Published) -> list
         ("histogram", figures.log_histogram, "histograms", [summed(before), summed(after)]),
     ]
     drawn = [
-        style.Drawing(kind, draw, f"{title}, before pruning", {argument: stages[0]})
+        style.Drawing(
+            kind, draw, f"{title}, before pruning", {argument: stages[0], "methods": methods}
+        )
         for kind, draw, argument, stages in kinds
     ]
     for name in names:

@@ -26,6 +26,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 # Lines of upright text that fit below an axis.
 AXIS_LINES = 45
+# How many times the lowest density shown goes into the highest.
+DENSITIES = 1e6
 # The point before pruning stands before the others by this part of the pruning path's width.
 BEFORE = 12
 
@@ -113,38 +115,49 @@ def average_accuracy(
     curves: Mapping[str, Sequence[npt.ArrayLike]],
     title: str,
     levels: Mapping[str, Sequence[float]] | None = None,
-    order: Sequence[str] = (),
+    methods: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draws ACC after each task, one line per label.
+
+    Where some lines end so low that the others lie on each other, a second panel shows the others
+    alone, in the second half of the tasks.
 
     Args:
         curves: per label (a method, a strength) and seed the curve [T].
         title: the figure's title.
         levels: per label and seed the final ACC of a method that learns all tasks at once; a
             dashed line across the figure.
-        order: as for `style.series_styles`.
+        methods: as for `style.styles`.
     """
     style.require(curves)
     levels = levels or {}
-    styles = style.series_styles((*curves, *levels), order)
-    ylabel = "Test accuracy, mean of the tasks so far (%)"
-    figure, axes = style.plot(title, "After training on task", ylabel)
-    longest = 0
-    for label, seeds in curves.items():
-        percent = style.percent(seeds)
-        tasks = percent.shape[1]
-        longest = max(longest, tasks)
-        marked = style.marked_points(tasks)
-        style.line(axes, np.arange(tasks), percent, label=label, markevery=marked, **styles[label])
+    styles = style.styles((*curves, *levels), methods)
+    percents = {label: style.percent(seeds) for label, seeds in curves.items()}
+    longest = max(seeds.shape[1] for seeds in percents.values())
+    ends = {label: float(seeds[:, -1].mean()) for label, seeds in percents.items()}
+    xlabel, ylabel = "After training on task", "Test accuracy, mean of the tasks so far (%)"
+    heading = f"{style.CLOSER}, second half of the tasks"
+    figure, panels = style.plot_closer(title, xlabel, ylabel, ends, closer=heading)
+    for axes, labels in panels:
+        for label in labels:
+            seeds = percents[label]
+            of_line = {**styles[label], "markevery": style.marked_points(seeds.shape[1])}
+            style.line(axes, np.arange(seeds.shape[1]), seeds, label=label, **of_line)
+        style.task_axis(axes, longest)
+    (whole, _), *closer = panels
     for label, finals in levels.items():
         values = style.percent(finals)
         colour, mean, std = styles[label]["color"], values.mean(), style.spread(values)
         name = f"{label}, all tasks at once"
-        axes.axhline(mean, label=name, color=colour, linestyle="--", linewidth=1.5)
+        whole.axhline(mean, label=name, color=colour, linestyle="--", linewidth=1.5)
         if values.size > 1:
-            axes.axhspan(mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
-    style.task_axis(axes, longest)
-    style.legend(figure, axes)
+            whole.axhspan(mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+    for axes, labels in closer:
+        first = longest // 2
+        shown = [percents[label][:, first:].mean(axis=0) for label in labels]
+        axes.set_xlim(first - 0.02 * longest, axes.get_xlim()[1])
+        style.fit(axes, np.concatenate(shown))
+    style.legend(figure, panels[-1][0], [whole])
     return figure
 
 
@@ -203,6 +216,7 @@ def sparsity(records: Sequence[Mapping[str, float]], title: str) -> Figure:
     figure, axes = style.plot(title, xlabel, "Entries pruned (%)", width=9.5)
     names = [name for name in records[0] if name not in ("task", "percent", "overall")]
     names.append("overall")
+    styles = style.styles(names)
     for k, name in enumerate(names):
         percent = 100 * np.array([record[name] for record in records])
         # Side by side within the round's place: all tensors may be pruned to the same share.
@@ -212,7 +226,7 @@ def sparsity(records: Sequence[Mapping[str, float]], title: str) -> Figure:
             np.insert(places, borders, np.nan),
             np.insert(percent, borders, np.nan),
             label=name,
-            **style.series_style(k),
+            **styles[name],
         )
     axes.axhline(0, color="0.6", linewidth=0.8)
     style.task_spans(axes, tasks[starts], np.array([*starts, len(records)]) - 0.5)
@@ -226,6 +240,7 @@ def strength_curve(
     points: Mapping[float, tuple[Sequence[tuple[float, float]], int]],
     best: float,
     title: str,
+    method: str = "",
 ) -> Figure:
     """Draws final validation and test accuracy over the consolidation strength λ.
 
@@ -234,6 +249,7 @@ def strength_curve(
             diverged.
         best: the λ chosen.
         title: the figure's title.
+        method: the script whose colour it has.
     """
     style.require(points)
     finished = np.array(sorted(strength for strength, (pairs, _) in points.items() if len(pairs)))
@@ -248,14 +264,15 @@ def strength_curve(
         axes.set_xlim(low - 1, low + 1)
     if not finished.size:
         axes.set_ylim(0, 100)
-    for k, label in enumerate(("validation", "test")):
+    styles = style.method_styles(("validation", "test"), {"validation": method, "test": method})
+    for k, (label, of_line) in enumerate(styles.items()):
         seeds = [100 * np.array([pair[k] for pair in points[x][0]]) for x in finished]
         # A little to either side, or the two error bars of one λ would hide each other.
         aside = (-0.005, 0.005)[k]
         places = (
             finished * (high / low) ** aside if log else finished + aside * ((high - low) or 1.0)
         )
-        style.error_bars(axes, places, seeds, label=label, **style.series_style(k))
+        style.error_bars(axes, places, seeds, label=label, **of_line)
     if diverged:
         style.diverged_marks(axes, diverged, np.full(len(diverged), 0.03), label=style.NOT_CHOSEN)
     axes.axvline(best, color="0.4", linestyle=":", label=f"chosen: λ = {best:g}", zorder=1)
@@ -271,40 +288,49 @@ def strength_curve(
 def density(
     values: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
     title: str,
+    methods: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Draws densities of min-max normalised importances.
+    """Draws densities of min-max normalised importances, on a logarithmic axis.
 
     Args:
         values: per name (grid [G], density [G]), for example from `gaussian_density`.
         title: the figure's title.
+        methods: as for `style.styles`.
     """
     style.require(values)
+    styles = style.styles(values, methods)
     figure, axes = style.plot(title, "Importance, min-max normalised", "Density")
-    for k, (name, (grid, height)) in enumerate(values.items()):
+    for name, (grid, height) in values.items():
         marked = style.marked_points(np.size(grid))
-        axes.plot(grid, height, label=name, markevery=marked, **style.series_style(k))
-    axes.set_ylim(bottom=0)
+        axes.plot(grid, height, label=name, markevery=marked, **styles[name])
+    highest = max(np.max(height) for _, height in values.values())
+    axes.set_yscale("log")
+    axes.set_ylim(highest / DENSITIES, 2 * highest)
     style.legend(figure, axes)
     return figure
 
 
-def log_histogram(histograms: Mapping[str, Histogram], title: str) -> Figure:
+def log_histogram(
+    histograms: Mapping[str, Histogram], title: str, methods: Mapping[str, str] | None = None
+) -> Figure:
     """Draws histograms on two logarithmic axes; the legend states the share of exact zeros.
 
     Args:
         histograms: per name the edges, the counts between them and the share of exact zeros.
         title: the figure's title.
+        methods: as for `style.styles`.
     """
     style.require(histograms)
+    styles = style.styles(histograms, methods)
     figure, axes = style.plot(title, _range_label("Importance", histograms), "Entries per bin")
     for k, (name, histogram) in enumerate(histograms.items()):
         axes.stairs(
             _counts(histogram),
             _edges(histogram),
             label=_zeros_label(name, histogram),
-            color=style.COLOURS[k % len(style.COLOURS)],
+            color=styles[name]["color"],
             linestyle=style.LINE_STYLES[k % len(style.LINE_STYLES)],
-            linewidth=1.5,
+            linewidth=min(styles[name]["linewidth"], 2.0),
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -330,6 +356,7 @@ def omega_histogram(histograms: Mapping[str, Histogram], title: str) -> Figure:
     xlabel = _range_label("Importance Ω", histograms)
     figure, axes = style.plot(title, xlabel, "Entries per bin, share of the tensor (%)")
     lowest = 1.0
+    styles = style.styles([*histograms][1:])
     for k, (name, histogram) in enumerate(histograms.items()):
         counts = _counts(histogram)
         # The counts are of all entries but the zeros.
@@ -342,9 +369,7 @@ def omega_histogram(histograms: Mapping[str, Histogram], title: str) -> Figure:
             # In a tensor of few entries many bins are empty: steps down to 0 would hide the rest.
             percent[counts == 0] = np.nan
             centres = np.sqrt(edges[:-1] * edges[1:])
-            axes.plot(
-                centres, percent, label=label, **{**style.series_style(k - 1), "markersize": 3}
-            )
+            axes.plot(centres, percent, label=label, **{**styles[name], "markersize": 3})
     axes.set_xlim(*_used_range(histograms))
     axes.set_ylim(lowest / 2, 100)
     axes.set_xscale("log")
@@ -360,6 +385,7 @@ def bars(
     ylabel: str,
     reference: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
     log_y: bool = False,
+    methods: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draws a grouped bar chart with error bars and, beside the bars, published values.
 
@@ -372,9 +398,11 @@ def bars(
         ylabel: what is drawn, with its unit.
         reference: published (mean, standard deviation), of the same shape, as hollow markers.
         log_y: logarithmic y axis, for heights that differ by orders of magnitude.
+        methods: of the series, as for `style.styles`.
     """
     style.require(groups)
     series = list(next(iter(groups.values())))
+    styles = style.styles(series, methods)
     figure, axes = style.plot(title, "", ylabel)
     axes.grid(False, axis="x")
     places = np.arange(len(groups))
@@ -384,8 +412,7 @@ def bars(
         left = places - 0.4 + k * slot
         heights = [group[name] for group in groups.values()]
         yerr = np.array([errors[category][name] for category in groups], dtype=np.float64)
-        colour = style.COLOURS[k % len(style.COLOURS)]
-        marker = style.MARKERS[k % len(style.MARKERS)]
+        colour, marker = styles[name]["color"], style.MARKERS[k % len(style.MARKERS)]
         points: dict[str, Any] = {"linestyle": "none", "marker": marker, "markersize": 6}
         points |= {"color": colour, "capsize": 3}
         if log_y:
@@ -441,9 +468,10 @@ def pruning_path(
     figure, axes = style.plot(title, "Pruned, target per tensor (%)", "Accuracy (%)")
     steps = np.asarray(percents, dtype=np.float64)
     before = steps[0] - max(steps[-1] - steps[0], 1.0) / BEFORE
-    for k, (label, seeds) in enumerate(curves.items()):
+    styles = style.styles(curves)
+    for label, seeds in curves.items():
         places = np.array([before, *steps])
-        style.line(axes, places, style.percent(seeds), label=label, **style.series_style(k))
+        style.line(axes, places, style.percent(seeds), label=label, **styles[label])
     shown = steps[:: math.ceil(len(steps) / 10)]
     axes.set_xticks([before, *shown], ["before", *(f"{step:g}" for step in shown)])
     style.legend(figure, axes)

@@ -112,7 +112,7 @@ def accuracy_report(
     stem = ("result" if best is None else f"lambda{results.number(best)}") + suffix
     title = name if best is None else f"{name}, λ {results.number(best)}"
     draw(
-        lambda: _drawings(title, chosen, curves, points, best),
+        lambda: _drawings(name, title, chosen, curves, points, best),
         folder / stem,
         settings.figures,
         display,
@@ -143,6 +143,7 @@ def draw(
 
 
 def _drawings(
+    script: str,
     title: str,
     chosen: Sequence[dict[str, Any]],
     curves: dict[str, list[Any]],
@@ -162,10 +163,18 @@ def _drawings(
         for number, values in enumerate(zip(*(matrix[-1] for matrix in matrices), strict=True)):
             mean, std, _ = metrics.mean_std([100 * value for value in values])
             means[f"task {number}"], stds[f"task {number}"] = {"joint": mean}, {"joint": std}
-        add("tasks", figures.bars, groups=means, errors=stds, ylabel="test accuracy [%]")
+        add(
+            "tasks",
+            figures.bars,
+            groups=means,
+            errors=stds,
+            ylabel="test accuracy [%]",
+            methods={"joint": script},
+        )
     elif len(matrices[0]) > 1:
         add("tasks", figures.accuracy_over_sequence, matrices=matrices)
-        add("average", figures.average_accuracy, curves=curves)
+        methods = dict.fromkeys(curves, script) if len(curves) == 1 else None
+        add("average", figures.average_accuracy, curves=curves, methods=methods)
         add("matrix", figures.accuracy_matrix, matrices=matrices)
     if "sparsity" in chosen[0]:
         add("sparsity", figures.sparsity, records=chosen[0]["sparsity"])
@@ -175,7 +184,7 @@ def _drawings(
         omega = distribution.summed([result["omega"] for result in chosen])
         add("omega", figures.omega_histogram, histograms=omega)
     if best is not None and len(points) > 1:
-        add("strength", figures.strength_curve, points=points, best=best)
+        add("strength", figures.strength_curve, points=points, best=best, method=script)
     return drawn
 
 

@@ -1,16 +1,22 @@
 """What all figures share: style, axes, legends, the band over seeds, and how a file is written.
 
-A figure is written whole or not at all. A PNG has the `digest` of the data that it was drawn from:
-pictures of the same data differ between versions of Matplotlib.
+A method has one colour in all figures (`METHODS`). What is no method, such as tasks or tensors, is
+told apart by the colours of viridis, or drawn in grey.
+
+A figure is written whole or not at all. A PNG has the `digest` of the data that it was drawn from,
+and of the code that draws: pictures of the same data differ between versions of Matplotlib.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import json
 import math
 import re
+import statistics
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
@@ -26,18 +32,40 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colors import ListedColormap, Normalize, to_hex, to_rgb
 from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 DPI = 150
 FONT_SIZE = 9
-# Okabe and Ito's palette without its yellow, which is too faint for a line on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# The colour of every method, by its script: of Okabe and Ito's palette, which the colour-blind can
+# tell apart; references are grey and black.
+METHODS = {
+    **dict.fromkeys(("finetune", "sgd_single_head"), "#767676"),
+    "sgd_freeze": "#BDBDBD",
+    "joint": "#000000",
+    "lwf": "#8B5A2B",
+    "ewc": "#0072B2",
+    "mas": "#009E73",
+    "si": "#E69F00",
+    "anpyc_wo_np": "#6E1250",
+    **dict.fromkeys(("anpyc_wi_np", "anpyc"), "#D55E00"),
+}
+# Of methods that are not known by name, in the order in which they come.
+OTHER_METHODS = ("#332288", "#CC79A7", "#56B4E9")
+# How much white, or below 0 black, is mixed into the colour of each variant of a method.
+SHADES = (0.0, 0.4, -0.5, 0.55, 0.2, -0.25)
+THICK = "anpyc"  # the beginning of the names of methods that are set off from the rest
+GREY = "0.25"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h")
 LINE_STYLES = ("-", "--", "-.", ":")
 HATCHES = ("", "///", "...", "xxx")
+# Lines that end within so many times the distance between the best and the median are leading, and
+# have a panel of their own where all take so many times as much room.
+NEAR = 3
+SQUEEZED = 3
+CLOSER = "the highest alone"
 # Beyond this many tasks, a marker per point and a number per cell no longer fit.
 FEW_TASKS = 12
 MARKERS_PER_LINE = 12
@@ -107,7 +135,7 @@ def plot(
     return whole, axes(whole, xlabel, ylabel)
 
 
-def axes(figure: Figure, xlabel: str, ylabel: str, *place: int, **options: Any) -> Axes:
+def axes(figure: Figure, xlabel: str, ylabel: str, *place: Any, **options: Any) -> Axes:
     """Adds axes with a light grid; `place` and `options` are those of `Figure.add_subplot`."""
     panel: Axes = figure.add_subplot(*place, **options)
     panel.set_xlabel(xlabel, fontsize=FONT_SIZE + 1)
@@ -116,6 +144,40 @@ def axes(figure: Figure, xlabel: str, ylabel: str, *place: int, **options: Any) 
     panel.grid(True, color="0.9", linewidth=0.8)
     panel.set_axisbelow(True)
     return panel
+
+
+def plot_closer(
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    ends: Mapping[str, float],
+    width: float = 8.5,
+    height: float = 5.0,
+    closer: str = CLOSER,
+) -> tuple[Figure, list[tuple[Axes, list[str]]]]:
+    """Returns a figure, and each pair of its axes with the labels of the lines to draw there.
+
+    The second pair, where there is one, is for the `leading` lines alone.
+
+    Args:
+        title: of the figure.
+        xlabel: of both.
+        ylabel: likewise.
+        ends: as for `leading`.
+        width: in inches, with one pair.
+        height: in inches.
+        closer: heading of the second pair.
+    """
+    near = leading(ends)
+    parts = [list(ends), near] if near else [list(ends)]
+    whole = figure(title, width + (len(parts) - 1) * 5.0, height)
+    pairs = []
+    for k, labels in enumerate(parts):
+        panel = axes(whole, xlabel, "" if k else ylabel, 1, len(parts), k + 1)
+        if near:
+            panel.set_title(("all", closer)[k], fontsize=FONT_SIZE + 1)
+        pairs.append((panel, labels))
+    return whole, pairs
 
 
 def legend(figure: Figure, axes: Axes, panels: Sequence[Axes] = ()) -> None:
@@ -157,31 +219,86 @@ def wrapped(label: str, length: int = LABEL_LENGTH) -> str:
     return textwrap.fill(label, length, break_on_hyphens=False)
 
 
-def series_style(k: int) -> dict[str, Any]:
-    """Returns how the k-th series is drawn: colour, marker and line style."""
+def styles(
+    labels: Iterable[str], methods: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Returns how series are drawn.
+
+    Args:
+        labels: of the series.
+        methods: as for `method_styles`; None where they are not of methods.
+    """
+    if methods is not None:
+        return method_styles(labels, methods)
+    names = list(labels)
     return {
-        "color": COLOURS[k % len(COLOURS)],
-        "marker": MARKERS[k % len(MARKERS)],
-        "linestyle": LINE_STYLES[k // len(COLOURS) % len(LINE_STYLES)],
-        "linewidth": 1.5,
-        "markersize": 5,
+        name: {
+            "color": colour,
+            "marker": MARKERS[k % len(MARKERS)],
+            "linestyle": LINE_STYLES[k % len(LINE_STYLES)],
+            "linewidth": 1.5,
+            "markersize": 5,
+        }
+        for k, (name, colour) in enumerate(zip(names, sequence_colours(len(names)), strict=True))
     }
 
 
-def series_styles(labels: Iterable[str], order: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
-    """Returns the style of every label.
+def method_styles(labels: Iterable[str], methods: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Returns how series are drawn that are methods or variants of them.
+
+    Variants of a method share its colour, in other shades, and differ by line and marker.
 
     Args:
         labels: of the series in the figure.
-        order: labels of all series of figures that belong together, so that one of them looks the
-            same in each; empty for this figure alone.
+        methods: the script of every label, in order, of all figures that belong together, so that
+            a series looks the same in each.
 
     Raises:
-        ValueError: a label is not in the order.
+        ValueError: a label has no script.
     """
     labels = list(labels)
-    order = list(order) or labels
-    return {label: series_style(order.index(label)) for label in labels}
+    unknown = [label for label in labels if label not in methods]
+    if unknown:
+        raise ValueError(f"expected the script of every label, there is none of {unknown[0]!r}")
+    known = list(METHODS)
+    others = [script for script in dict.fromkeys(methods.values()) if script not in METHODS]
+    styles, drawn = {}, collections.Counter[str]()
+    for label, script in methods.items():
+        variant, place = drawn[script], (known + others).index(script)
+        drawn[script] += 1
+        again, other = divmod(max(place - len(known), 0), len(OTHER_METHODS))
+        colour = METHODS.get(script, OTHER_METHODS[other])
+        thick = script.startswith(THICK)
+        styles[label] = {
+            "color": _shade(colour, SHADES[(variant + again) % len(SHADES)]),
+            "marker": MARKERS[(place + variant) % len(MARKERS)],
+            "linestyle": LINE_STYLES[variant % len(LINE_STYLES)],
+            "linewidth": 2.6 if thick else 1.4,
+            "markersize": 7 if thick else 5,
+            "zorder": 2.5 if thick else 2.2,
+        }
+    return {label: styles[label] for label in labels}
+
+
+def _shade(colour: str, white: float) -> str:
+    """Returns a colour with a share of white in it, or of black, where it is below 0."""
+    red, green, blue = ((1 - abs(white)) * part + max(white, 0) for part in to_rgb(colour))
+    return to_hex((red, green, blue))
+
+
+def leading(ends: Mapping[str, float]) -> list[str]:
+    """Returns the labels of the lines that others squeeze; none where there is room for all.
+
+    Args:
+        ends: where each line ends: the more, the better.
+    """
+    if not ends:
+        return []
+    best = max(ends.values())
+    reach = NEAR * (best - statistics.median(ends.values()))
+    near = {label: end for label, end in ends.items() if best - end <= reach + 1e-9}
+    squeezed = best - min(ends.values()) > SQUEEZED * (best - min(near.values()))
+    return list(near) if squeezed and len(near) > 1 else []
 
 
 def marked_points(points: int, first: int = 0) -> tuple[int, int]:
@@ -199,7 +316,7 @@ def marked_points(points: int, first: int = 0) -> tuple[int, int]:
 def sequence_colours(tasks: int) -> list[tuple[float, ...]]:
     """Returns one viridis colour per task, without the yellow end, too faint on white."""
     viridis = matplotlib.colormaps["viridis"]
-    return [tuple(colour) for colour in viridis(np.linspace(0, 0.9, tasks))]
+    return [tuple(colour) for colour in viridis(np.linspace(0, 0.8, tasks))]
 
 
 def task_style(j: int, colour: tuple[float, ...], few: bool) -> dict[str, Any]:
@@ -281,12 +398,12 @@ def pruning_marks(axes: Axes, places: npt.NDArray[Any], top: float = 1.0) -> Non
     """Draws a dotted line at every pruning round, up to a share of the axes' height."""
     if places.size:
         marks = axes.vlines(places, 0, top, transform=axes.get_xaxis_transform(), zorder=1)
-        marks.set(color=COLOURS[1], linestyle=":", linewidth=0.8, alpha=0.7, label="pruning round")
+        marks.set(color=GREY, linestyle=":", linewidth=0.8, alpha=0.7, label="pruning round")
 
 
 def diverged_marks(axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, **style: Any) -> None:
     """Draws an x where runs diverged, at heights y as a share of the axes' height."""
-    usual = {"color": COLOURS[-1], "markersize": 8, "markeredgewidth": 2}
+    usual = {"color": "black", "markersize": 8, "markeredgewidth": 2}
     usual["transform"] = axes.get_xaxis_transform()
     axes.plot(x, y, linestyle="none", marker="x", **{**usual, **style})
 
@@ -314,6 +431,13 @@ def task_locator(tasks: int) -> FixedLocator | MaxNLocator:
     return FixedLocator(range(tasks)) if tasks <= FEW_TASKS else MaxNLocator(10, integer=True)
 
 
+def fit(axes: Axes, heights: FloatArray) -> None:
+    """Lets the y axis show the heights, and little more."""
+    low, high = heights.min(), heights.max()
+    margin = 0.05 * (high - low) or 1.0
+    axes.set_ylim(low - margin, high + margin)
+
+
 def task_axis(axes: Axes, tasks: int) -> None:
     """Lets the x axis show the task numbers from 0."""
     margin = 0.5 if tasks == 1 else 0.02 * (tasks - 1)
@@ -327,7 +451,7 @@ def save(figure: Figure, path: Path, data: str = "") -> None:
     Args:
         figure: what is written.
         path: of the file; PNG, PDF or SVG, by its ending.
-        data: the digest of what is drawn, which goes into a PNG; "" for none.
+        data: the digest of the drawing, which goes into a PNG; "" for none.
     """
     kind = path.suffix[1:]
     metadata = METADATA[kind] | ({"data": data} if data and kind == "png" else {})
@@ -393,11 +517,13 @@ class Drawing:
 
     @property
     def digest(self) -> str:
-        """What stands in the file, of the data drawn."""
-        return digest(self.draw.__name__, [self.title, self.arguments])
+        """What stands in the file: of the data drawn, and of the code that draws them."""
+        sources = {__name__, self.draw.__module__}
+        code = results.sources_digest(*sorted(str(sys.modules[name].__file__) for name in sources))
+        return digest(self.draw.__name__, [self.title, self.arguments, code])
 
     def is_in(self, path: Path) -> bool:
-        """Whether a file, which is there, shows the same data."""
+        """Whether a file, which is there, shows the same data, drawn in the same way."""
         return stored(path) == self.digest
 
     def write(self, path: Path) -> str:

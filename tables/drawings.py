@@ -20,14 +20,14 @@ def curves(filled: contents.TableResults) -> list[style.Drawing]:
     """ACC after each task, a line a row; joint training has a level."""
 
     def data(rows: Sequence[contents.RowResults]) -> dict[str, Any]:
-        lines: dict[str, Any] = {}
-        levels: dict[str, Any] = {}
-        for label, runs in _finished(rows).items():
-            if results.is_joint(runs[0]["accuracy"]):
-                levels[label] = [run["metrics"]["ACC"] for run in runs]
-            else:
-                lines[label] = [metrics.average_accuracy_curve(run["accuracy"]) for run in runs]
-        return {"curves": lines, "levels": levels, "order": _order(filled)} if lines else {}
+        lines, levels = _apart_from_joint(rows)
+        curves = {
+            label: [metrics.average_accuracy_curve(run["accuracy"]) for run in runs]
+            for label, runs in lines.items()
+        }
+        ends = {label: [run["metrics"]["ACC"] for run in runs] for label, runs in levels.items()}
+        arguments = {"curves": curves, "levels": ends, "methods": _methods(filled, rows)}
+        return arguments if lines else {}
 
     return _by_group(filled, "curves", run_figures.average_accuracy, "ACC after each task", data)
 
@@ -36,10 +36,12 @@ def final_accuracies(filled: contents.TableResults) -> list[style.Drawing]:
     """The accuracy on each task after the last one, a line a row."""
 
     def data(rows: Sequence[contents.RowResults]) -> dict[str, Any]:
-        lines = {
-            label: [run["accuracy"][-1] for run in runs] for label, runs in _finished(rows).items()
-        }
-        return {"rows": lines, "order": _order(filled)} if lines else {}
+        lines, levels = (
+            {label: [run["accuracy"][-1] for run in runs] for label, runs in part.items()}
+            for part in _apart_from_joint(rows)
+        )
+        arguments = {"rows": lines, "levels": levels, "methods": _methods(filled, rows)}
+        return arguments if lines else {}
 
     title = "final accuracy on each task"
     return _by_group(filled, "final", figures.final_accuracy, title, data)
@@ -60,7 +62,7 @@ def strengths(filled: contents.TableResults) -> list[style.Drawing]:
             }
             if row.strengths:
                 chosen[row.row.label] = row.strengths[0]
-        arguments = {"points": points, "chosen": chosen, "order": _order(filled)}
+        arguments = {"points": points, "chosen": chosen, "methods": _methods(filled, rows)}
         return arguments if points else {}
 
     seeds = len(filled.table.tuning)
@@ -83,7 +85,8 @@ def means(filled: contents.TableResults) -> list[style.Drawing]:
         for group, rows in filled.groups().items()
     }
     arguments = {"groups": data, "xlabel": "Test accuracy, mean of all tasks (%)"}
-    return [style.Drawing("means", figures.means, filled.table.title, arguments)]
+    title = f"{filled.table.title}: {column.title} of every row"
+    return [style.Drawing("means", figures.means, title, arguments)]
 
 
 def differences(filled: contents.TableResults) -> list[style.Drawing]:
@@ -103,7 +106,8 @@ def differences(filled: contents.TableResults) -> list[style.Drawing]:
             data[f"{group} (reference: {'; '.join(references)})".lstrip()] = compared
     xlabel = f"{column.title} less that of the reference, paired by seed (percentage points)"
     arguments = {"groups": data, "xlabel": xlabel}
-    drawing = style.Drawing("differences", figures.differences, filled.table.title, arguments)
+    title = f"{filled.table.title}: differences in {column.title}"
+    drawing = style.Drawing("differences", figures.differences, title, arguments)
     return [drawing] if data else []
 
 
@@ -147,14 +151,33 @@ def along_training(filled: contents.TableResults) -> list[style.Drawing]:
     return _by_group(filled, "trace", figures.along_training, title, data)
 
 
-def _order(filled: contents.TableResults) -> list[str]:
-    """Returns all labels of a table, so that a method looks the same in all its figures."""
-    return list(dict.fromkeys(row.row.label for row in filled.rows))
+def _methods(filled: contents.TableResults, rows: Sequence[contents.RowResults]) -> dict[str, str]:
+    """Returns the script of every label of a table, so that a row looks alike in all its figures.
+
+    Args:
+        filled: the table.
+        rows: of the figure, whose scripts count where a label stands in several groups.
+    """
+    every = [row for row in (*filled.rows, *rows) if row.command]
+    return {row.row.label: row.command.script for row in every if row.command}
 
 
 def _finished(rows: Sequence[contents.RowResults]) -> dict[str, list[results.Result]]:
     """Returns the runs that finished of every row that has some, by label."""
     return {row.row.label: finished for row in rows if (finished := row.finished)}
+
+
+def _apart_from_joint(
+    rows: Sequence[contents.RowResults],
+) -> tuple[dict[str, list[results.Result]], dict[str, list[results.Result]]]:
+    """Returns the finished runs of methods that learn task after task, and of joint training."""
+    joint = {
+        label: runs
+        for label, runs in _finished(rows).items()
+        if results.is_joint(runs[0]["accuracy"])
+    }
+    others = {label: runs for label, runs in _finished(rows).items() if label not in joint}
+    return others, joint
 
 
 def _label(row: contents.RowResults, column: contents.Column) -> str:

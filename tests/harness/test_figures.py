@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import figures, style
+from harness import figures, results, style
 from tests import artists
 from tests.artists import drawn
 
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import rgb_to_hsv, same_color, to_rgb
 
 GENERATOR = np.random.default_rng(0)
 LONG = "a long label of a method, with its settings, that says at length what differs in it"
@@ -79,7 +82,15 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"curves": {"ewc": accuracies(1, 1)}},
         {"curves": {"ewc": accuracies(3, 1), "mas": accuracies(3, 50)}},
         {"curves": {f"{LONG} {k}": accuracies(1, 3) for k in range(25)}},
-        {"curves": {"ewc": accuracies(1, 3)}, "levels": {"si": [0.9]}, "order": ["si", "ewc"]},
+        {
+            "curves": {
+                "λ 3": accuracies(1, 3),
+                "low": [[0.9, 0.5, 0.1]],
+                "high": [[0.9, 0.8, 0.7]],
+            },
+            "levels": {"all": [0.9]},
+            "methods": {"all": "joint", "high": "mine", "low": "lwf", "λ 3": "mine"},
+        },
     ],
     "accuracy_matrix": [{"matrices": matrices(*size)} for size in ((1, 1), (3, 4), (1, 50))],
     "sparsity": [
@@ -182,11 +193,27 @@ def test_curves_are_means_over_the_seeds_in_a_band_of_one_deviation(
 
 def test_joint_training_is_a_level() -> None:
     levels = {"joint": [0.9, 0.95, 0.97]}
-    (axes,) = drawn(figures.average_accuracy, curves=CURVES, levels=levels).axes
+    axes = drawn(figures.average_accuracy, curves=CURVES, levels=levels).axes[0]
     level, (band,) = artists.labelled(axes, "joint, all tasks at once"), axes.patches
     mean, deviation = np.mean([90, 95, 97]), np.std([90, 95, 97], ddof=1)
     np.testing.assert_allclose(level.get_ydata(), mean)
     assert (band.get_y(), band.get_height()) == pytest.approx((mean - deviation, 2 * deviation))
+
+
+def test_lines_that_low_ones_squeeze_have_a_panel_of_their_own() -> None:
+    ends = {"finetune": 0.3, "ewc": 0.86, "mas": 0.88, "si": 0.87}
+    curves = {label: [np.linspace(0.95, end, 10)] * 2 for label, end in ends.items()}
+    levels = {"joint": [0.95, 0.96]}
+    figure = drawn(figures.average_accuracy, curves=curves, levels=levels)
+    whole, closer = figure.axes
+    assert artists.legend(figure) == [*ends, "joint, all tasks at once"]
+    for label in ends:
+        assert artists.labelled(whole, label).get_ydata()[-1] == pytest.approx(100 * ends[label])
+    high = {label: end for label, end in ends.items() if label != "finetune"}
+    assert [line.get_label() for line in closer.get_lines()] == [*high]
+    assert 85 < closer.get_ylim()[0] < 86 and closer.get_ylim()[1] < 95
+    # Where there is room for all there is one panel.
+    assert len(drawn(figures.average_accuracy, curves={k: curves[k] for k in high}).axes) == 1
 
 
 def test_trace_shows_borders_and_prunings() -> None:
@@ -231,6 +258,7 @@ def test_strengths_with_a_diverged_run_are_marked() -> None:
 def test_densities_and_histograms_are_those_given() -> None:
     (values,) = (example["values"] for example in EXAMPLES["density"])
     (axes,) = drawn(figures.density, values=values).axes
+    assert axes.get_yscale() == "log"
     for name, curve in values.items():
         np.testing.assert_array_equal(artists.labelled(axes, name).get_data(), curve)
     figure = drawn(figures.log_histogram, histograms=HISTOGRAMS)
@@ -295,6 +323,57 @@ def test_seeds_of_unequal_length_are_refused(name: str, data: Any) -> None:
         getattr(figures, name)(data, title="A title")
 
 
+# Colours
+
+# What the colour-blind see of linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
+SEEN = {
+    "all": np.eye(3),
+    "no red": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "no green": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "no blue": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+TO_XYZ = [[0.4339, 0.3762, 0.1899], [0.2126, 0.7152, 0.0722], [0.0177, 0.1095, 0.8728]]
+
+
+def lab(colour: str, seen: Any) -> np.ndarray:
+    """Return a colour as CIELAB, relative to white."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = np.array(TO_XYZ) @ np.clip(np.array(seen) @ linear, 0, 1)
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_colours_of_methods_differ_for_everyone(seen: str) -> None:
+    colours = {*style.METHODS.values(), style.OTHER_METHODS[0]}
+    pairs = itertools.combinations([lab(colour, SEEN[seen]) for colour in colours], 2)
+    assert min(np.linalg.norm(first - second) for first, second in pairs) > 10  # 2 can be seen
+
+
+def test_a_method_has_one_colour_in_every_figure() -> None:
+    methods = {"EWC": "ewc", "EWC, online": "ewc", "mine": "mymethod", "ANPyC": "anpyc_wi_np"}
+    styles = style.styles(methods, methods)
+    assert styles["ANPyC"]["linewidth"] > styles["EWC"]["linewidth"]
+    assert styles["mine"]["color"] not in {each.lower() for each in style.METHODS.values()}
+    first, variant = styles["EWC"], styles["EWC, online"]
+    hues = [rgb_to_hsv(to_rgb(each["color"]))[0] for each in (first, variant)]
+    assert hues[0] == pytest.approx(hues[1], abs=0.01)
+    for look in ("color", "marker", "linestyle"):
+        assert first[look] != variant[look]
+    # Alone or beside others, in a figure of a run or of a table.
+    assert style.styles(["EWC, online"], methods)["EWC, online"] == variant
+    points = {3.0: (accuracies(2, 2), 0), 1.0: (accuracies(2, 2), 0)}
+    single = [
+        drawn(figures.average_accuracy, curves={"λ 3": accuracies(2, 3)}, methods={"λ 3": "ewc"}),
+        drawn(figures.strength_curve, points=points, best=3.0, method="ewc"),
+    ]
+    for figure in single:
+        assert same_color(figure.axes[0].get_lines()[0].get_color(), first["color"])
+    with pytest.raises(ValueError, match="there is none of 'LwF'"):
+        style.styles(["LwF"], methods)
+
+
 # Files
 
 
@@ -353,6 +432,36 @@ def test_digest_does_not_change_with_the_last_bits_or_the_type() -> None:
     assert {style.digest("bars", each) for each in same} == {style.digest("bars", numbers)}
     assert style.digest("bars", np.float32(0.5)) == style.digest("bars", 0.5)
     assert style.digest("bars", 1234567891234) != style.digest("bars", 1234567891235)
+
+
+def test_a_figure_is_another_one_when_the_code_that_draws_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = '''"""Draws."""
+from harness import style
+def draw(title, size):
+    """Draws nothing."""
+    figure = style.figure(f"of {title}", size, 1)
+    return figure
+'''
+    source = tmp_path / "drawing_of_this_test.py"
+    source.write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    drawing = style.Drawing(
+        "nothing", importlib.import_module(source.stem).draw, "nothing", {"size": 2}
+    )
+    path = tmp_path / "nothing.png"
+    assert drawing.write(path) == ""
+    for old, new, same in (
+        ("Draws nothing.", "Draws very little.", True),
+        ("    return", "    # Nothing is drawn.\n    return", True),
+        ("import style", "import style, report", True),
+        ("size, 1", "size, 2", False),
+        ("of {title}", "about {title}", False),
+    ):
+        source.write_text(code.replace(old, new))
+        results.sources_digest.cache_clear()
+        assert drawing.is_in(path) == same, new
 
 
 def test_digest_is_stored_in_a_whole_picture(tmp_path: Path) -> None:

@@ -140,11 +140,11 @@ def test_figures_are_of_the_chosen_strength_and_over_the_grid() -> None:
     }
     assert drawn == {
         "tasks": {"matrices": matrices},
-        "average": {"curves": curves},
+        "average": {"curves": curves, "methods": None},
         "matrix": {"matrices": matrices},
         "sparsity": {"records": "sparsity of 0"},
         "trace": {"traces": ["trace of 0", "trace of 1"]},
-        "strength": {"points": points, "best": 3},
+        "strength": {"points": points, "best": 3, "method": "ewc"},
     }
 
 
