@@ -200,9 +200,9 @@ def _refuse_before_computing(
         pages.note(table)
     if contents.missing_runs(evaluated):
         process.writable(folder, "--results-dir")
-    readme = folder / "README.md"
-    if readme.exists() and page.made not in readme.read_text(encoding="utf-8", errors="replace"):
-        raise options.UsageError(f"{readme} would be replaced: take another --results-dir")
+    for path in (folder / "README.md", folder / pages.COMMANDS):
+        if path.exists() and page.made not in path.read_text(encoding="utf-8", errors="replace"):
+            raise options.UsageError(f"{path} would be replaced: take another --results-dir")
 
 
 def _from_here(path: Path) -> Path:

@@ -73,6 +73,17 @@ class Estimate:
 
 
 @dataclasses.dataclass(frozen=True)
+class Difference(Estimate):
+    """Mean difference of two rows; std is its standard error.
+
+    Attributes:
+        freedom: degrees of freedom of the standard error; 0 where there is none.
+    """
+
+    freedom: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Row:
     """A row of a table.
 
@@ -138,7 +149,8 @@ class Table:
         reference: label of the row, in each group, from which differences are taken; "" for none.
         epochs: whether a column says how many epochs a row trains in all.
         drawings: functions that return what to draw, from the evaluated table (`tables.drawings`).
-        note: what came out; `pages.note` fills its numbers in.
+        note: what came out; `pages.note` fills its numbers in. Its first sentence is the verdict,
+            and the entry in the table of contents.
 
     Raises:
         UsageError: an attribute is no tuple of what it should have; the name is none of a folder;
@@ -399,11 +411,12 @@ def _evaluate_row(
     return result
 
 
-def difference(row: RowResults, reference: RowResults, column: Column = ACC) -> Estimate | None:
+def difference(row: RowResults, reference: RowResults, column: Column = ACC) -> Difference | None:
     """Returns the mean difference of two rows, its standard error (as std), and n.
 
     Paired over the seeds that finished in both; where one of them is other people's, of the
-    means, with the standard error √(s₁²/n₁ + s₂²/n₂) and the smaller n.
+    means, with the standard error √(s₁²/n₁ + s₂²/n₂), the degrees of freedom of Welch, rounded
+    down, and the smaller n.
 
     Returns:
         None where there is nothing to compare.
@@ -412,14 +425,23 @@ def difference(row: RowResults, reference: RowResults, column: Column = ACC) -> 
         first, second = row.estimate(column), reference.estimate(column)
         if first is None or second is None:
             return None
-        error = standard_error(first, second)
-        return Estimate(first.mean - second.mean, error, min(first.n, second.n))
+        mean, n = first.mean - second.mean, min(first.n, second.n)
+        return Difference(mean, standard_error(first, second), n, freedom=_welch(first, second))
     ours, theirs = row.values(column), reference.values(column)
     pairs = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     if not pairs:
         return None
     mean, std, n = metrics.mean_std(pairs)
-    return Estimate(mean, None if std is None else std / n**0.5, n, tuple(pairs))
+    return Difference(mean, None if std is None else std / n**0.5, n, tuple(pairs), n - 1)
+
+
+def _welch(first: Estimate, second: Estimate) -> int:
+    """Returns the degrees of freedom of the difference of two means; 0 where there are none."""
+    if first.std is None or second.std is None:
+        return 0
+    a, b = first.std**2 / first.n, second.std**2 / second.n
+    least = min(first.n, second.n) - 1
+    return int((a + b) ** 2 / (a**2 / (first.n - 1) + b**2 / (second.n - 1))) if a + b else least
 
 
 def standard_error(first: Estimate, second: Estimate) -> float | None:

@@ -1,7 +1,8 @@
 """The files that are generated: what they hold, and whether they hold it.
 
 All of it is a function of the stored runs. `write` brings a folder up to date, `check` says what is
-not. A figure counts as the same where the data that it draws are, by a digest in the PNG.
+not. A figure counts as the same where its data and the code that draws it are, by a digest in the
+PNG.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ def texts(
         published: as for `pages.document`.
         page: likewise.
     """
-    files = {folder / "README.md": pages.document(evaluated, published, page)}
+    files = {
+        folder / "README.md": pages.document(evaluated, published, page),
+        folder / pages.COMMANDS: pages.commands_document(evaluated, page),
+    }
     for name, table in evaluated.items():
         if table.complete:
             files[folder / "tables" / f"{name}.csv"] = csv_files.of_table(table)

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import options, results, style
-from tables import commands, contents
+from tables import contents, noise, shell
 
-PYTHON = ".venv/bin/python"  # as the README has it
 _CELL = re.compile(r"\{([^{}]+)\}")
+_INTERVAL = ": interval"
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^a-z\s])")
+_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+COMMANDS = "commands.md"  # the page with the commands of all rows
+HEADS = {"difference": "difference ± SE"}  # of columns, where they say more than their names
 
 
 def shown(estimate: contents.Estimate | None, column: contents.Column, diverged: int = 0) -> str:
@@ -29,14 +33,23 @@ def shown(estimate: contents.Estimate | None, column: contents.Column, diverged:
 
 def plus_minus(estimate: contents.Estimate, column: contents.Column, sign: str = "") -> str:
     """Returns mean ± std."""
+    mean = _number(estimate.mean, column, sign)
+    return mean if estimate.std is None else f"{mean} ± {_number(estimate.std, column)}"
 
-    def text(value: float, sign: str) -> str:
-        # First the last bits, which differ between processors, then the rest; + 0.0 for no "-0".
-        rounded = round(round(column.scale * value, contents.MOST_DIGITS), contents.DIGITS) + 0.0
-        return f"{rounded:{sign}.{contents.DIGITS}f}".replace("-", "−")
 
-    mean = text(estimate.mean, sign)
-    return mean if estimate.std is None else f"{mean} ± {text(estimate.std, '')}"
+def interval(difference: contents.Difference, column: contents.Column) -> str:
+    """Returns the 95 % interval of a difference, "-" where its standard error is not known."""
+    if difference.std is None:
+        return "-"
+    reach = noise.quantile(difference.freedom) * difference.std
+    ends = (difference.mean - reach, difference.mean + reach)
+    return " to ".join(_number(end, column, "+") for end in ends)
+
+
+def _number(value: float, column: contents.Column, sign: str = "") -> str:
+    # First the last bits, which differ between processors, then the rest; + 0.0 for no "-0".
+    rounded = round(round(column.scale * value, contents.MOST_DIGITS), contents.DIGITS) + 0.0
+    return f"{rounded:{sign}.{contents.DIGITS}f}".replace("-", "−")
 
 
 def cells(evaluated: contents.TableResults, row: contents.RowResults) -> dict[str, str]:
@@ -104,7 +117,7 @@ def grid(
 ) -> tuple[list[str], list[list[str]]]:
     """Returns the heads of the columns, and the cells of some rows."""
     each = [cells(evaluated, row) for row in rows]
-    return list(each[0]), [list(row.values()) for row in each]
+    return [HEADS.get(name, name) for name in each[0]], [list(row.values()) for row in each]
 
 
 def body(evaluated: contents.TableResults) -> str:
@@ -116,85 +129,115 @@ def body(evaluated: contents.TableResults) -> str:
     return "\n".join(parts)
 
 
-def shell_commands(evaluated: contents.TableResults) -> str:
-    """Returns the shell commands of all rows, each with a comment."""
-    lines = []
-    for row in evaluated.rows:
-        if row.command is None:
-            continue
-        if row.grid:
-            line = _line(row.command, row.grid, row.tuning_seeds)
-            how = " by test accuracy" if row.row.by_test else ""
-            lines += [f"# {row.row.title}: choose λ{how}", line]
-        elif row.row.strength_of:
-            lines.append(f"# {row.row.title}: λ as in the table {row.row.strength_of[0]}")
-        else:
-            lines.append(f"# {row.row.title}")
-        if row.strengths and not (row.grid and row.seeds == row.tuning_seeds):
-            lines.append(_line(row.command, row.strengths, row.seeds))
-    return "\n".join(lines) + "\n"
-
-
-def _line(
-    command: commands.Command, strengths: Sequence[float | None], seeds: Sequence[int]
-) -> str:
-    arguments = command.arguments(strengths, seeds)
-    return shlex.join([PYTHON, f"{command.script}.py", *arguments])
-
-
 def note(evaluated: contents.TableResults) -> str:
     """Returns the note of a table, a line a paragraph, its numbers filled in.
 
-    "{label: head}" stands for a cell, "{group: label: head}" where the table has groups; of a
-    measure or a difference without (n). "{label less label}", likewise, stands for the difference
-    of two rows.
+    "{label: head}" stands for a cell, "{group: label: head}" where the table has groups; without
+    (n), and with what is behind ±: SD, the standard deviation over the seeds, or SE, the standard
+    error of a difference. "{label less label}", likewise, stands for the difference of two rows.
+    "{label: interval}" and "{label less label: interval}" stand for 95 % intervals of differences.
 
     Raises:
         UsageError: there is no such row or head.
     """
-    rows = {row.row.title: row for row in evaluated.rows}
-
-    def named(choice: Mapping[str, Any], name: str) -> Any:
-        if name not in choice:
-            meant = options.did_you_mean(choice, name)
-            raise options.UsageError(
-                f"the note of {evaluated.table.name} names no cell: {name}{meant}"
-            )
-        return choice[name]
+    column = evaluated.table.columns[0]
 
     def cell(match: re.Match[str]) -> str:
-        first, less, second = match[1].partition(" less ")
-        if less:
-            column = evaluated.table.columns[0]
-            difference = contents.difference(named(rows, first), named(rows, second), column)
-            return plus_minus(difference, column, "+") if difference else "-"
-        title, _, head = match[1].rpartition(": ")
-        by_head = cells(evaluated, named(rows, title))
-        return str(named(by_head, head)).split(" (")[0]
+        text = match[1]
+        if pair := _pair(evaluated, text):
+            difference = contents.difference(*pair, column)
+            if difference is None:
+                return "-"
+            if text.endswith(_INTERVAL):
+                return interval(difference, column)
+            return f"{plus_minus(difference, column, '+')} SE"
+        title, _, head = text.rpartition(": ")
+        by_head = cells(evaluated, _named(evaluated, _rows(evaluated), title))
+        shown_text = str(_named(evaluated, by_head, head)).split(" (")[0]
+        error = " SE" if head in HEADS else " SD"
+        return shown_text + (error if "±" in shown_text else "")
 
+    return _CELL.sub(cell, _paragraphs(evaluated))
+
+
+def _paragraphs(evaluated: contents.TableResults) -> str:
+    """Returns the note of a table as it is written, a line a paragraph."""
     paragraphs = re.split(r"\n\s*\n", evaluated.table.note)
-    return _CELL.sub(cell, "\n\n".join(" ".join(text.split()) for text in paragraphs))
+    return "\n\n".join(" ".join(text.split()) for text in paragraphs)
+
+
+def _rows(evaluated: contents.TableResults) -> dict[str, contents.RowResults]:
+    return {row.row.title: row for row in evaluated.rows}
+
+
+def _named(evaluated: contents.TableResults, choice: Mapping[str, Any], name: str) -> Any:
+    """Returns what a note names, of some choice."""
+    if name not in choice:
+        meant = options.did_you_mean(choice, name)
+        raise options.UsageError(f"the note of {evaluated.table.name} names no cell: {name}{meant}")
+    return choice[name]
+
+
+def _pair(
+    evaluated: contents.TableResults, text: str
+) -> tuple[contents.RowResults, contents.RowResults] | None:
+    """Returns the rows of whose difference a note speaks, None where it names a cell."""
+    first, less, second = text.removesuffix(_INTERVAL).partition(" less ")
+    if not less and not text.endswith(_INTERVAL):
+        return None
+    row = _named(evaluated, _rows(evaluated), first)
+    if less:
+        return row, _named(evaluated, _rows(evaluated), second)
+    reference = evaluated.reference(row)
+    if reference is None:
+        raise options.UsageError(
+            f"the note of {evaluated.table.name}: {first} has no reference, so no interval"
+        )
+    return row, reference
+
+
+def verdict(evaluated: contents.TableResults) -> str:
+    """Returns the first sentence of a table's note, "" for none."""
+    return _SENTENCE.split(note(evaluated))[0]
+
+
+def differences(evaluated: contents.TableResults) -> list[contents.Difference]:
+    """Returns the differences that a table's section shows, in cells and in the note.
+
+    Each once, and without those that have no standard error.
+    """
+    first, *others = evaluated.table.columns
+    pairs = []
+    for row in evaluated.rows:
+        if reference := evaluated.reference(row):
+            pairs.append((row, reference, first))
+            if reference.command is None:
+                pairs += [(row, reference, column) for column in others]
+    named = (_pair(evaluated, text) for text in _CELL.findall(_paragraphs(evaluated)))
+    pairs += [(*pair, first) for pair in named if pair]
+    once = {(frozenset((id(a), id(b))), column.title): (a, b, column) for a, b, column in pairs}
+    shown_ones = (contents.difference(*triple) for triple in once.values())
+    return [each for each in shown_ones if each and each.std is not None]
 
 
 def section(evaluated: contents.TableResults, compared: contents.TableResults | None = None) -> str:
-    """Returns a table's section of the document: title, tables, figures, note, commands.
+    """Returns a table's section of the document: title, tables, note and figures.
 
     Args:
         evaluated: the table.
         compared: the same from the published runs, where this one is of others.
     """
     table = evaluated.table
-    parts = [f"## {table.title}\n", f"`{table.name}`. {table.shows}\n", body(evaluated)]
+    link = f"[Commands]({COMMANDS}#{anchor(table.title)})."
+    parts = [f"## {table.title}\n", f"`{table.name}`. {table.shows} {link}\n", body(evaluated)]
     if compared is None and table.note:
-        parts.append(note(evaluated) + "\n")
+        first = verdict(evaluated)
+        parts.append(f"**{first}**{note(evaluated).removeprefix(first)}\n")
     for drawing in drawings(evaluated):
         parts.append(f"![{drawing.title}](figures/{table.name}-{drawing.name}.png)\n")
     if compared is not None:
         header, rows = comparison(compared, evaluated)
         parts += ["Published and own:\n", markdown(header, rows)]
-    parts.append(
-        f"<details><summary>Commands</summary>\n\n```bash\n{shell_commands(evaluated)}```\n\n</details>\n"
-    )
     return "\n".join(parts)
 
 
@@ -252,8 +295,8 @@ class Page:
 MADE = "Made by `reproduce_tables.py` from the files in this folder; do not edit."
 PUBLISHED = Page(
     MADE,
-    f"{PYTHON} reproduce_tables.py --results-dir mine   # compute all, and compare\n"
-    f"{PYTHON} reproduce_tables.py fisher --results-dir mine   # one table\n",
+    f"{shell.PYTHON} reproduce_tables.py --results-dir mine   # compute all, and compare\n"
+    f"{shell.PYTHON} reproduce_tables.py fisher --results-dir mine   # one table\n",
 )
 
 
@@ -269,7 +312,7 @@ def page_of_file(file: Path, folder: Path) -> Page:
     return Page(
         f"Made by `reproduce_tables.py {shlex.join(words)}` from the files in this folder and in "
         "results/; do not edit.",
-        f"{PYTHON} reproduce_tables.py {command}\n",
+        f"{shell.PYTHON} reproduce_tables.py {command}\n",
         os.path.relpath(options.ROOT / "docs", folder),
     )
 
@@ -301,10 +344,7 @@ def document(
         f"```bash\n{page.commands}```\n",
         _made(done),
         _legend(done, page.docs),
-        "".join(
-            f"* `{table.table.name}`: [{table.table.title}](#{anchor(table.table.title)})\n"
-            for table in done
-        ),
+        "".join(_entry(table, of_notes=published is None) for table in done),
     ]
     if lacking:
         parts.append(f"Not complete yet: {', '.join(lacking)}.\n")
@@ -314,7 +354,36 @@ def document(
     return "\n".join(parts)
 
 
-def _legend(tables: Iterable[contents.TableResults], docs: str) -> str:
+def commands_document(
+    evaluated: Mapping[str, contents.TableResults], page: Page = PUBLISHED
+) -> str:
+    """Returns the page with the commands of all complete tables; arguments as for `document`."""
+    parts = [
+        "# Commands\n",
+        f"{page.made}\n",
+        """\
+Of every row the command that makes its runs, in `runs/`; before it, where λ is chosen, the one that
+chooses it. `run` adds the flags that rows share: in the project's folder, paste its line first. A
+flag that a row has again replaces that of `run`. Whole tables are made by `reproduce_tables.py`, as
+[README.md](README.md) says.
+""",
+    ]
+    for table in (table for table in evaluated.values() if table.complete):
+        title = table.table.title
+        parts.append(f"## {title}\n")
+        parts.append(f"`{table.table.name}`: [the table](README.md#{anchor(title)}).\n")
+        parts.append(f"```bash\n{shell.of_table(table)}```\n")
+    return "\n".join(parts)
+
+
+def _entry(evaluated: contents.TableResults, of_notes: bool) -> str:
+    """Returns a line of the table of contents: the verdict, where the page has it, or the title."""
+    table = evaluated.table
+    text = _LINK.sub(r"\1", verdict(evaluated)) if of_notes else ""
+    return f"* [{text or table.title}](#{anchor(table.title)}) (`{table.name}`)\n"
+
+
+def _legend(tables: Sequence[contents.TableResults], docs: str) -> str:
     """Returns what the words and numbers of the tables mean."""
     in_table = [
         f"`{table.table.name}`"
@@ -323,20 +392,28 @@ def _legend(tables: Iterable[contents.TableResults], docs: str) -> str:
     ]
     but = f" (but in {', '.join(in_table)})" if in_table else ""
     errors, points = contents.NOISE_ERRORS, contents.NOISE_POINTS
+    p = [f"{noise.tail(errors, n - 1):.2f}" for n in (10, 5, 3)]
+    shown_ones = [each for table in tables for each in differences(table)]
+    false = sum(noise.tail(errors, each.freedom) for each in shown_ones if each.std)
+    count = f"{len(shown_ones)} differences. Were there none in truth, about {false:.1f}"
     return f"""\
-* Cells: percent, mean ± sample standard deviation over the seeds (number of seeds). Bands and error
-  bars in figures are that deviation, but in figures of differences the standard error. Diverged
-  runs are counted, and have no part in the mean.
-* λ: where a row's commands say "choose λ", it was chosen by validation accuracy, unless they say
-  otherwise, with the seeds named there, which are not in the table{but}.
+* Cells: percent, mean ± sample standard deviation over the seeds (number of seeds), in notes SD.
+  Bands and error bars in figures are that deviation, but in figures of differences the standard
+  error. Diverged runs are counted, and have no part in the mean.
+* λ: where a row's [commands]({COMMANDS}) say "choose λ", it was chosen by validation accuracy,
+  unless they say otherwise, with the seeds named there, which are not in the table{but}.
   Where it is one seed, λ is less certain, and no standard error contains that; "edge": the best λ
   is the last of its grid.
 * Total epochs: of all tasks and pruning rounds; an epoch of joint training counts once a task.
-* Difference: of the first measure to the reference row, mean ± standard error over the seeds that
-  finished in both, paired by seed; "SE apart", to other people's results, not paired.
-* Noise: up to {errors:g} standard errors of a difference (in a paired t test p = 0.03
-  with ten seeds, 0.07 with five, 0.13 with three; every difference for itself, without correction
-  for their number). Beside published values, up to {points:g} points are noise, too.
+* Difference: of the first measure to the reference row, mean ± standard error (SE) over the seeds
+  that finished in both (their number), paired by seed; "SE apart", to other people's results, not
+  paired.
+* Noise: up to {errors:g} standard errors of a difference (in a paired t test p = {p[0]} with ten
+  seeds, {p[1]} with five, {p[2]} with three). Beside published values, up to {points:g} points are
+  noise, too.
+* This page shows {count} of them would still
+  be beyond {errors:g} standard errors (by the t distribution; tables share runs, so they are not
+  independent).
 * [What the measures mean]({docs}/method.md#metrics). The same as CSV files: [tables/](tables).
 """
 

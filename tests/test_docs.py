@@ -7,6 +7,7 @@ import importlib.util
 import json
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any
 import harness
 import reproduce_tables
 from common import released
-from harness import options
-from tables import cli, pages
+from harness import options, run_files
+from tables import cli, contents, pages
+from tables import commands as table_commands
 from tables.rows import release
 
 import numpy as np
@@ -24,7 +26,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
-PAGES = [*GUIDES, ROOT / "data" / "README.md", ROOT / "results" / "README.md"]
+COMMANDS = ROOT / "results" / "commands.md"
+PAGES = [*GUIDES, ROOT / "data" / "README.md", ROOT / "results" / "README.md", COMMANDS]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
@@ -84,6 +87,30 @@ def test_commands(page: Path) -> None:
             assert (ROOT / words[0]).exists()
         else:
             options.parse(importlib.import_module(words[0][:-3]).Settings, "", words[1:])
+
+
+def test_commands_of_rows_make_their_runs(tmp_path: Path) -> None:
+    stub = tmp_path / ".venv" / "bin" / "python"
+    stub.parent.mkdir(parents=True)
+    stub.write_text('#!/bin/sh\necho "$@"\n')
+    stub.chmod(0o755)
+    made = set()
+    for block in fenced(text_of(COMMANDS), "bash"):
+        done = subprocess.run(["sh", "-eu"], input=block, text=True, cwd=tmp_path, stdout=-1)
+        assert done.returncode == 0
+        for line in done.stdout.splitlines():
+            script, *arguments = shlex.split(line)
+            cls = importlib.import_module(script.removesuffix(".py")).Settings
+            settings = options.parse(cls, "", arguments)
+            for seed in settings.seeds:
+                for strength in getattr(settings, "strength", (None,)):
+                    files = run_files.files_of(script[:-3], tmp_path, settings, strength, seed)
+                    made.add((script[:-3], files.path.name))
+    tables = reproduce_tables.TABLES
+    names = [table.name for table in tables]
+    evaluated = contents.evaluate(tables, names, table_commands.Store(reproduce_tables.RESULTS))
+    shown = [run for table in evaluated.values() for _, _, run in contents.all_runs(table)]
+    assert made == {(run["script"], Path(run["file"]).name) for run in shown}
 
 
 def test_versions_of_python() -> None:

@@ -251,12 +251,12 @@ DEFECTS = Table(
     epochs=False,
     drawings=(drawings.differences,),
     note="""
-        Four defects take most. Dropout while accuracy is measured (D1): 3 to 9 points from every
-        script that has it, though what is learned is the same. The second softmax of SI (D7): {si:
-        D7: difference} (± the standard error). The masks by percentiles of the clipped importance
-        (D15): {anpyc_wi_np: D15: difference}; they prune weights that task 0 needs, most of whose
-        accuracy is lost before the next begins. The teacher's dropout (D11): {lwf: D11:
-        difference}.
+        Four defects cost more than a point of accuracy, D1, D7, D11 and D15; one helps, D5. Dropout
+        while accuracy is measured (D1) takes 3 to 9 points from every script that has it, though
+        what is learned is the same. The second softmax of SI (D7): {si: D7: difference}. The masks
+        by percentiles of the clipped importance (D15): {anpyc_wi_np: D15: difference}; they prune
+        weights that task 0 needs, most of whose accuracy is lost before the next begins. The
+        teacher's dropout (D11): {lwf: D11: difference}.
 
         D5 helps: with the newest quadratic alone EWC ends {ewc: D5: difference} points higher. It
         keeps the first tasks less well and the later ones better, as with one anchor in the table
@@ -281,10 +281,10 @@ RELEASED = Table(
     tuning=(100,),
     drawings=(drawings.curves, drawings.final_accuracies),
     note="""
-        The three are `finetune`, `lwf` and `anpyc_wo_np`, with the same network, heads and
-        training. ANPyC without pruning is {anpyc_wo_np less finetune} points from no protection (±
-        the standard error), LwF {lwf less finetune}. Validation chose the lowest λ of LwF's grid,
-        and every higher one did worse: here distillation costs accuracy at every λ tried.
+        ANPyC without pruning ends {anpyc_wo_np less finetune} points from no protection, LwF {lwf
+        less finetune}: the three with the same network, heads and training. Validation chose the
+        lowest λ of LwF's grid, and every higher one did worse: here distillation costs accuracy at
+        every λ tried.
 
         `ewc`, `mas` and `sgd_freeze` take 10,000 steps a task at a rate of 0.001, in which the
         network does not learn all that it could: of a task just learned EWC knows {ewc: LA},

@@ -103,7 +103,8 @@ METHODS = table(
     ),
     note="""
         EWC has {Multi-head: ewc: ACC} with λ {Multi-head: ewc: λ}, {Multi-head: ewc: difference}
-        beside no protection; MAS {Multi-head: mas, "20 %": λ}.
+        beside no protection ({Multi-head: ewc: interval}), see
+        [there](#forms-of-the-update). MAS {Multi-head: mas, "20 %": λ}.
 
         Joint training: {Multi-head: joint less Multi-head: finetune} to that; the frozen trunk:
         {Multi-head: sgd_freeze less Multi-head: finetune}.
@@ -261,6 +262,7 @@ def test_figures_without_spread_are_compared(tmp_path: Path) -> None:
         ("{finetun: ACC}", "finetun; did you mean finetune?"),
         ("{finetune: acc}", "acc; did you mean ACC?"),
         ("{finetune less ewc}", "ewc"),
+        ("{finetun: interval}", "finetun; did you mean finetune?"),
     ],
 )
 def test_note_names_no_cell_that_is_not_there(tmp_path: Path, note: str, meant: str) -> None:
