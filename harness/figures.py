@@ -153,7 +153,7 @@ def average_accuracy(
         if values.size > 1:
             whole.axhspan(mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
     for axes, labels in closer:
-        first = longest // 2
+        first = min(percents[label].shape[1] for label in labels) // 2
         shown = [percents[label][:, first:].mean(axis=0) for label in labels]
         axes.set_xlim(first - 0.02 * longest, axes.get_xlim()[1])
         style.fit(axes, np.concatenate(shown))
@@ -425,6 +425,7 @@ def bars(
                 yerr=yerr,
                 label=name,
                 color=colour,
+                alpha=0.7,  # of a black bar the error bar would not show
                 hatch=style.HATCHES[k % len(style.HATCHES)],
                 edgecolor="white",
                 error_kw={"capsize": 3, "elinewidth": 1.2},

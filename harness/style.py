@@ -53,7 +53,7 @@ METHODS = {
     **dict.fromkeys(("anpyc_wi_np", "anpyc"), "#D55E00"),
 }
 # Of methods that are not known by name, in the order in which they come.
-OTHER_METHODS = ("#332288", "#CC79A7", "#56B4E9")
+OTHER_METHODS = ("#332288", "#CC79A7", "#999933")
 # How much white, or below 0 black, is mixed into the colour of each variant of a method.
 SHADES = (0.0, 0.4, -0.5, 0.55, 0.2, -0.25)
 THICK = "anpyc"  # the beginning of the names of methods that are set off from the rest
@@ -359,10 +359,11 @@ def error_bars(
     """
     means = [values.mean() for values in seeds]
     deviations = [spread(values) for values in seeds]
+    style = {"capsize": 3, "elinewidth": 1.2, **style}
     if flat:
-        axes.errorbar(means, places, xerr=deviations, capsize=3, **style)
+        axes.errorbar(means, places, xerr=deviations, **style)
     else:
-        axes.errorbar(places, means, yerr=deviations, capsize=3, **style)
+        axes.errorbar(places, means, yerr=deviations, **style)
 
 
 def sparse_labels(places: npt.NDArray[Any], labels: Sequence[str]) -> list[str]:

@@ -136,7 +136,7 @@ def over_strengths(
                     x: [pair[measure] for pair in seeds] for x, (seeds, _) in points[label].items()
                 }
                 aside = _aside(k, len(labels), tried)
-                _strength_line(axes, curve, aside, label=label, elinewidth=1.2, **styles[label])
+                _strength_line(axes, curve, aside, label=label, **styles[label])
                 if label in chosen:
                     mean = 100 * np.mean(curve[chosen[label]])
                     axes.plot(chosen[label] * aside, mean, color=styles[label]["color"], **ring)

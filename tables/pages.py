@@ -201,10 +201,16 @@ def verdict(evaluated: contents.TableResults) -> str:
     return _SENTENCE.split(note(evaluated))[0]
 
 
-def differences(evaluated: contents.TableResults) -> list[contents.Difference]:
+def differences(
+    evaluated: contents.TableResults, with_note: bool = True
+) -> list[contents.Difference]:
     """Returns the differences that a table's section shows, in cells and in the note.
 
     Each once, and without those that have no standard error.
+
+    Args:
+        evaluated: the table.
+        with_note: whether the section has the note.
     """
     first, *others = evaluated.table.columns
     pairs = []
@@ -213,7 +219,8 @@ def differences(evaluated: contents.TableResults) -> list[contents.Difference]:
             pairs.append((row, reference, first))
             if reference.command is None:
                 pairs += [(row, reference, column) for column in others]
-    named = (_pair(evaluated, text) for text in _CELL.findall(_paragraphs(evaluated)))
+    texts = _CELL.findall(_paragraphs(evaluated)) if with_note else []
+    named = (_pair(evaluated, text) for text in texts)
     pairs += [(*pair, first) for pair in named if pair]
     once = {(frozenset((id(a), id(b))), column.title): (a, b, column) for a, b, column in pairs}
     shown_ones = (contents.difference(*triple) for triple in once.values())
@@ -343,8 +350,8 @@ def document(
         f"{page.made}\n",
         f"```bash\n{page.commands}```\n",
         _made(done),
-        _legend(done, page.docs),
-        "".join(_entry(table, of_notes=published is None) for table in done),
+        _legend(done, page.docs, with_notes=published is None),
+        "".join(_entry(table, with_notes=published is None) for table in done),
     ]
     if lacking:
         parts.append(f"Not complete yet: {', '.join(lacking)}.\n")
@@ -376,14 +383,14 @@ flag that a row has again replaces that of `run`. Whole tables are made by `repr
     return "\n".join(parts)
 
 
-def _entry(evaluated: contents.TableResults, of_notes: bool) -> str:
+def _entry(evaluated: contents.TableResults, with_notes: bool) -> str:
     """Returns a line of the table of contents: the verdict, where the page has it, or the title."""
     table = evaluated.table
-    text = _LINK.sub(r"\1", verdict(evaluated)) if of_notes else ""
+    text = _LINK.sub(r"\1", verdict(evaluated)) if with_notes else ""
     return f"* [{text or table.title}](#{anchor(table.title)}) (`{table.name}`)\n"
 
 
-def _legend(tables: Sequence[contents.TableResults], docs: str) -> str:
+def _legend(tables: Sequence[contents.TableResults], docs: str, with_notes: bool) -> str:
     """Returns what the words and numbers of the tables mean."""
     in_table = [
         f"`{table.table.name}`"
@@ -393,7 +400,7 @@ def _legend(tables: Sequence[contents.TableResults], docs: str) -> str:
     but = f" (but in {', '.join(in_table)})" if in_table else ""
     errors, points = contents.NOISE_ERRORS, contents.NOISE_POINTS
     p = [f"{noise.tail(errors, n - 1):.2f}" for n in (10, 5, 3)]
-    shown_ones = [each for table in tables for each in differences(table)]
+    shown_ones = [each for table in tables for each in differences(table, with_notes)]
     false = sum(noise.tail(errors, each.freedom) for each in shown_ones if each.std)
     count = f"{len(shown_ones)} differences. Were there none in truth, about {false:.1f}"
     return f"""\
