@@ -421,7 +421,7 @@ def test_own_table_is_shown_and_written(
     command = f"reproduce_tables.py --table {tmp_path / own} --results-dir {tmp_path / 'out'}"
     assert f"\n.venv/bin/python {command}\n" in text
     assert "| ewc | 3 (edge) | 6 | 75.00 ± 7.07 (2) |" in text and "+6.25 ± 1.25 (2) |\n" in text
-    assert "It is +6.25 ± 1.25 from EWC, with λ 10.\n" in text
+    assert "**It is +6.25 ± 1.25 SE from EWC, with λ 10.**\n" in text
     assert [path.name for path in Path("out/tables").iterdir()] == ["own.csv"]
     assert call(*arguments, "--csv", "runs.csv").status == 0
     with Path("runs.csv").open(encoding="utf-8") as file:
