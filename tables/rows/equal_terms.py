@@ -168,7 +168,7 @@ EQUAL_SMALL = Table(
 
         `anpyc_wi_np` sums the importances of the tasks, `anpyc_wo_np` takes their maximum, so their
         difference, {Multi-head: anpyc_wi_np: difference} multi-head and {Single-head: anpyc_wi_np:
-        difference} single-head (± the standard error), is not that of pruning alone. Multi-head,
+        difference} single-head, is not that of pruning alone. Multi-head,
         against the sum with as many epochs it is {Multi-head: anpyc_wi_np less Multi-head:
         anpyc_wo_np, sum, 15 epochs}; see the table `ablation`. EWC with an anchor for each task is
         level with ANPyC without pruning where that takes the maximum, and below it where it sums:
@@ -252,7 +252,7 @@ ABLATION = Table(
     note="""
         We see no gain from pruning beyond the epochs that it costs; the merge matters more. On ten
         tasks of the small network 20 % is {Equal terms: 20 %, sum: difference} and 50 % {Equal
-        terms: 50 %, sum: difference} points from no pruning (± the standard error), and no pruning
+        terms: 50 %, sum: difference} points from no pruning, and no pruning
         with as many epochs as 50 % takes is at {Equal terms: no pruning, sum, 15 epochs:
         difference}. The comparison that counts, 50 % less that, is {Equal terms: 50 %, sum less
         Equal terms: no pruning, sum, 15 epochs}; its 95 % interval is {Equal terms: 50 %, sum less
@@ -356,8 +356,8 @@ STABILITY = Table(
     note="""
         There is a stability gap, a small one. In the first epoch of a task the accuracy on the
         earlier tasks changes, with a penalty, by {Multi-head: anpyc_wo_np: first epoch} (ANPyC
-        without pruning) to {Multi-head: si: first epoch} (SI) points (± the standard deviation over
-        the seeds). Then EWC, MAS, SI and ANPyC without pruning win back {Multi-head: ewc: rest},
+        without pruning) to {Multi-head: si: first epoch} (SI) points. Then EWC, MAS, SI and ANPyC
+        without pruning win back {Multi-head: ewc: rest},
         {Multi-head: mas: rest}, {Multi-head: si: rest} and {Multi-head: anpyc_wo_np: rest}. Without
         protection nothing comes back: {Multi-head: finetune: first epoch}, then {Multi-head:
         finetune: rest}. min-ACC, the lowest single reading of each task, does not show this. What
@@ -380,7 +380,7 @@ LONG = Table(
     note="""
         Multi-head, all penalties end within about three points of each other, SI and MAS at the
         top, level with each other. SI is {Multi-head: si less Multi-head: anpyc_wi_np} points above
-        ANPyC with pruning (± the standard error), and {Multi-head: si less Multi-head: ewc} above
+        ANPyC with pruning, and {Multi-head: si less Multi-head: ewc} above
         EWC; against ANPyC without pruning it is at {Multi-head: si: difference}, ahead with every
         seed and just within the noise. How much a method forgets and how well it learns (F, LA)
         follows its λ, which one seed has chosen here. A frozen trunk, which forgets nothing, is
@@ -417,7 +417,7 @@ EQUAL_LARGE = Table(
     drawings=SEQUENCE,
     note="""
         A large network with dropout forgets little: joint training is {Multi-head: joint less
-        Multi-head: finetune} points above no protection (± the standard error), and all penalties
+        Multi-head: finetune} points above no protection, and all penalties
         that train ten epochs a task end within half a point of each other. With half as many epochs
         again, ANPyC with pruning ends {Multi-head: anpyc_wi_np: difference} points from
         `anpyc_wo_np`. Most of that is the epochs: as many, spread evenly over the tasks and without

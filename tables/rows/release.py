@@ -175,7 +175,7 @@ RELEASE_SHORT = Table(
     note="""
         No difference found: in none of the ten scripts is ACC further from the release's than the
         noise. The furthest in standard errors is `sgd_single_head`: {sgd_single_head, here less
-        sgd_single_head, release} points (± the standard error). With three seeds on either side,
+        sgd_single_head, release} points. With three seeds on either side,
         differences of half a point (`finetune`, `anpyc_wo_np`, `joint`) to three (`sgd_freeze`) can
         hide, and of six in `anpyc_wi_np`, by far the noisiest (next table). What is exact: [the
         same draws give the same numbers](../docs/release.md#agreement).
