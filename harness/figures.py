@@ -257,9 +257,12 @@ def strength_curve(
     ylabel = "Accuracy after the last task, all tasks (%)"
     figure, axes = style.plot(title, "Consolidation strength λ", ylabel)
     low, high = min(points), max(points)
-    log = low > 0 and high > 10 * low
+    above = [strength for strength in points if strength > 0]
+    log = bool(above) and high > 10 * min(above)
+    at = style.logarithmic(points) if log else {strength: strength for strength in points}
     if log:
         axes.set_xscale("log")
+        low = at[low]
     if low == high:
         axes.set_xlim(low - 1, low + 1)
     if not finished.size:
@@ -269,17 +272,16 @@ def strength_curve(
         seeds = [100 * np.array([pair[k] for pair in points[x][0]]) for x in finished]
         # A little to either side, or the two error bars of one λ would hide each other.
         aside = (-0.005, 0.005)[k]
-        places = (
-            finished * (high / low) ** aside if log else finished + aside * ((high - low) or 1.0)
-        )
+        places = np.array([at[strength] for strength in finished])
+        places = places * (high / low) ** aside if log else places + aside * ((high - low) or 1.0)
         style.error_bars(axes, places, seeds, label=label, **of_line)
     if diverged:
-        style.diverged_marks(axes, diverged, np.full(len(diverged), 0.03), label=style.NOT_CHOSEN)
-    axes.axvline(best, color="0.4", linestyle=":", label=f"chosen: λ = {best:g}", zorder=1)
-    strengths = np.array(sorted(points))
-    labels = [f"{strength:g}" for strength in strengths]
-    places = np.log(strengths) if log else strengths
-    axes.set_xticks(strengths, style.sparse_labels(places, labels))
+        marked = [at[strength] for strength in diverged]
+        style.diverged_marks(axes, marked, np.full(len(diverged), 0.03), label=style.NOT_CHOSEN)
+    axes.axvline(at[best], color="0.4", linestyle=":", label=f"chosen: λ = {best:g}", zorder=1)
+    labels = [f"{strength:g}" for strength in sorted(points)]
+    ticks = np.array([at[strength] for strength in sorted(points)])
+    axes.set_xticks(ticks, style.sparse_labels(np.log(ticks) if log else ticks, labels))
     axes.xaxis.set_minor_locator(NullLocator())
     style.legend(figure, axes)
     return figure

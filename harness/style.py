@@ -366,6 +366,13 @@ def error_bars(
         axes.errorbar(places, means, yerr=deviations, **style)
 
 
+def logarithmic(strengths: Iterable[float]) -> dict[float, float]:
+    """Returns where each λ stands on a logarithmic axis: 0 a decade or more below the others."""
+    least = min((strength for strength in strengths if strength > 0), default=1.0)
+    zero = 10.0 ** (math.floor(math.log10(least)) - 1)
+    return {strength: strength or zero for strength in strengths}
+
+
 def sparse_labels(places: npt.NDArray[Any], labels: Sequence[str]) -> list[str]:
     """Returns labels of ascending places, emptied where one would touch the one before.
 

@@ -101,7 +101,7 @@ def over_strengths(
     are: the panels share the y axis, but for methods so low that the others would be squeezed.
 
     Args:
-        points: per label (a method) and λ > 0 the (validation ACC, validation F) of the seeds that
+        points: per label (a method) and λ the (validation ACC, validation F) of the seeds that
             finished, and how many diverged.
         title: the figure's title.
         chosen: per label the chosen λ, one at which a run finished.
@@ -115,6 +115,11 @@ def over_strengths(
     columns: dict[str, list[str]] = {}
     for label in points:
         columns.setdefault(methods[label] if methods else label, []).append(label)
+    places = {
+        label: style.logarithmic({x for other in labels for x in points[other]})
+        for labels in columns.values()
+        for label in labels
+    }
     apart = _apart({name: _span([points[label] for label in columns[name]]) for name in columns})
 
     figure = style.figure(title, 2.5 + max(6.0, 2.4 * len(columns)), 7.0)
@@ -129,17 +134,20 @@ def over_strengths(
         xlabel = "Strength λ" if measure else ""
         rows.append(_panels(figure, (2, len(columns)), measure, [*columns], apart, xlabel, ylabel))
         for axes, labels in zip(rows[-1], columns.values(), strict=True):
-            tried = _strengths(points[label] for label in labels)
-            _strength_axis(axes, tried, 5 if len(columns) < 3 else 3)
+            at = places[labels[0]]
+            tried = np.array(sorted(at.values()))
+            _strength_axis(axes, tried, 5 if len(columns) < 3 else 3, at.get(0))
             for k, label in enumerate(labels):
                 curve = {
-                    x: [pair[measure] for pair in seeds] for x, (seeds, _) in points[label].items()
+                    at[x]: [pair[measure] for pair in seeds]
+                    for x, (seeds, _) in points[label].items()
                 }
                 aside = _aside(k, len(labels), tried)
                 _strength_line(axes, curve, aside, label=label, **styles[label])
                 if label in chosen:
-                    mean = 100 * np.mean(curve[chosen[label]])
-                    axes.plot(chosen[label] * aside, mean, color=styles[label]["color"], **ring)
+                    best = at[chosen[label]]
+                    mean = 100 * np.mean(curve[best])
+                    axes.plot(best * aside, mean, color=styles[label]["color"], **ring)
     if chosen:
         rows[0][0].plot([], [], color="0.3", label="chosen λ", **ring)
 
@@ -153,11 +161,11 @@ def over_strengths(
                     continue
                 height = heights.get(strength, 0.0) + MARK / 2
                 heights[strength] = height + MARK / 2
-                colour = styles[label]["color"]
-                style.diverged_marks(axes, [strength], [height], color=colour, **cross)
+                colour, place = styles[label]["color"], places[label][strength]
+                style.diverged_marks(axes, [place], [height], color=colour, **cross)
                 # Variants look alike: the marker stands in the x.
                 transform = axes.get_xaxis_transform()
-                axes.plot([strength], [height], transform=transform, **styles[label])
+                axes.plot([place], [height], transform=transform, **styles[label])
         highest = max([highest, *heights.values()])
     if highest:
         style.diverged_marks(rows[0][0], [], [], color="0.3", label=style.NOT_CHOSEN, **cross)
@@ -373,15 +381,24 @@ def _strengths(curves: Iterable[Mapping[float, Any]]) -> FloatArray:
     return strengths
 
 
-def _strength_axis(axes: Axes, strengths: FloatArray, spaces: int = 5) -> None:
-    """Lets the x axis show whole decades around every λ, with so many spaces between its ticks."""
+def _strength_axis(
+    axes: Axes, strengths: FloatArray, spaces: int = 5, zero: float | None = None
+) -> None:
+    """Lets the x axis show whole decades around every λ.
+
+    Args:
+        axes: the panel.
+        strengths: ascending, where each λ stands.
+        spaces: between its ticks, at most.
+        zero: where λ 0 stands (`style.logarithmic`), if it is one of them.
+    """
     low = math.floor(np.log10(strengths[0]))
     high = max(math.ceil(np.log10(strengths[-1])), low + 1)
     ticks = 10.0 ** np.arange(low, high + 1, math.ceil((high - low) / spaces))
     axes.set_xscale("log")
     margin = 0.05 * (high - low)
     axes.set_xlim(10 ** (low - margin), 10 ** (high + margin))
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks(ticks, ["0" if tick == zero else f"{tick:g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
 
 

@@ -20,7 +20,7 @@ METHODS = [f"method {k}" for k in range(10)]
 XLABEL = {"xlabel": "ACC (%)"}
 STRENGTHS = {
     "EWC": {0.1: (accuracies(3, 2), 0), 1.0: (accuracies(1, 2), 0), 100.0: ([], 2)},
-    "LwF": {10.0: (accuracies(2, 2), 0), 1.0: (accuracies(2, 2), 0), 100.0: (accuracies(1, 2), 1)},
+    "LwF": {10.0: (accuracies(2, 2), 0), 0.0: (accuracies(2, 2), 0), 100.0: (accuracies(1, 2), 1)},
 }
 LISTS = {
     "first": {"a": [0.912, 0.931, 0.925], "b": [0.88]},
@@ -106,9 +106,11 @@ def test_strengths_are_means_with_chosen_and_diverged_ones() -> None:
     figure = drawn(figures.over_strengths, points=STRENGTHS, chosen=chosen, methods=methods)
     for measure, axes in enumerate(figure.axes):
         rings = [line.get_xydata() for line in axes.get_lines() if line.get_fillstyle() == "none"]
-        for label, finished, ring in zip(STRENGTHS, ([0.1, 1], [1, 10, 100]), rings, strict=False):
+        for label, finished, ring in zip(STRENGTHS, ([0.1, 1], [0, 10, 100]), rings, strict=False):
             x, y, halves = error_bars(axes, label)
-            np.testing.assert_allclose(x, finished, rtol=0.05)
+            # 0 stands where 0.01 would.
+            np.testing.assert_allclose(x, [strength or 0.01 for strength in finished], rtol=0.05)
+            assert axes.get_xticklabels()[0].get_text() == "0"
             pairs = [STRENGTHS[label][strength][0] for strength in finished]
             assert_means(y, halves, [[pair[measure] for pair in seeds] for seeds in pairs])
             best = finished.index(chosen[label])
@@ -253,7 +255,7 @@ PAIR = {1.0: ([(0.9, 0.1)], 0)}
         *((name, {next(iter(examples[0])): {}}) for name, examples in EXAMPLES.items()),
         ("final_accuracy", {"rows": {"a": [[0.9], [0.9, 0.8]]}}),
         ("final_accuracy", {"rows": {"a": [[0.9]], "b": [[0.9, 0.8]]}}),
-        ("over_strengths", {"points": {"a": {0.0: ([(0.9, 0.1)], 0)}}}),
+        ("updates", {"points": {"a": {"b": {0.0: ([0.9], 0)}}}}),
         ("over_strengths", {"points": {"a": PAIR}, "chosen": {"a": 2.0}}),
         ("over_strengths", {"points": {"a": PAIR}, "chosen": {"b": 1.0}}),
         ("along_training", {"traces": {"a": traces(1, 2, 1)}}),
