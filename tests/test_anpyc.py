@@ -171,12 +171,7 @@ def test_no_two_random_draws_of_a_run_share_a_seed(script, monkeypatch) -> None:
         return seed_of(*key)
 
     monkeypatch.setattr(streams, "stateless_seed", stateless_seed)
-    run(
-        script,
-        *{"D1", "D2"}.intersection(script.Settings.DEFECTS),
-        evaluate_every=1,
-        evaluate_steps=5,
-    )
+    run(script, *{"D1", "D2"}.intersection(script.Settings.DEFECTS), evaluate_every=1)
     used = [tuple(seed_of(*key)) for key in keys if len(key) > 1]  # with one key nothing is drawn
     assert len(used) > 20
     assert len(set(used)) == len(used)

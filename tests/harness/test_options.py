@@ -333,6 +333,8 @@ def test_identity_is_everything_that_changes_numbers(script: str) -> None:
         changes = {field.name: other_value(field, declared[field.name], settings)}
         if {"epochs", "steps"} <= declared.keys() and field.name in ("epochs", "steps"):
             changes = {"epochs": None, "steps": None, field.name: 7}
+        if field.name == "evaluate_steps":  # which needs the other one
+            settings = dataclasses.replace(settings, evaluate_every=1)
         changed = dataclasses.replace(settings, **changes)
         assert changed != settings, field.name
         same = changed.identity() == settings.identity()
@@ -508,6 +510,7 @@ def test_bad_value_is_refused_in_one_line_that_names_the_flag(
         ("--lambda 3 one", "'one' is not a finite number from 0"),
         ("--head both", "'both' is none of multi, single"),
         ("--hidden 64", "needs two numbers"),
+        ("--evaluate-steps 5", "needs --evaluate-every"),
         ("--steps 10 --epochs 3", "either --epochs or --steps"),
         ("--as-released D99", "D99: this script has D3, D10, D15, D16"),
         ("--data-dir=", "a name is needed"),
