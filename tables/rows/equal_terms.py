@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from harness import results
 from tables import contents, drawings, pages
@@ -23,14 +24,19 @@ MAS = "mas.py --lambda 1 3 10 30 100"
 SI = "si.py --lambda 0.1 0.3 1 3 10"
 SI_LOWER = "si.py --lambda 0.01 0.03 0.1 0.3 1 3 10"
 LWF_LOWER = "lwf.py --lambda 0.0001 0.0003 0.001 0.003 0.01 0.03 0.1 0.3 1"
-LWF_HIGHER = "lwf.py --lambda 0.01 0.03 0.1 0.3 1 3 10"
+# From fine-tuning, which λ 0 is: the accuracy over λ has two maxima.
+LWF_ALL = "lwf.py --lambda 0 0.0001 0.0003 0.001 0.003 0.01 0.03 0.1 0.3 1 3 10"
+LWF_COARSE = "lwf.py --lambda 0 0.01 0.03 0.1 0.3 1 3 10"
+LWF_1 = {"lwf, λ 1": "lwf.py --lambda 1"}
 WITHOUT = "anpyc_wo_np.py --lambda 0.3 1 3 10 30"
 WITH = "anpyc_wi_np.py --lambda 0.3 1 3 10 30"
 
 MULTI, SINGLE = "Multi-head", "Single-head"
 
 
-def with_penalty(epochs: int, ewc: str = EWC, online: str = EWC, si: str = SI) -> dict[str, str]:
+def with_penalty(
+    epochs: int, ewc: str = EWC, online: str = EWC, si: str = SI, sum_too: bool = False
+) -> dict[str, str]:
     """Returns the commands of the methods that have either kind of head, by label.
 
     Args:
@@ -38,6 +44,7 @@ def with_penalty(epochs: int, ewc: str = EWC, online: str = EWC, si: str = SI) -
         ewc: script and grid, where it is not the usual one.
         online: likewise, of EWC with one anchor.
         si: likewise.
+        sum_too: whether the sum of importances has a row with the usual epochs, too.
     """
     return {
         "ewc": ewc,
@@ -46,34 +53,36 @@ def with_penalty(epochs: int, ewc: str = EWC, online: str = EWC, si: str = SI) -
         "si": si,
         "anpyc_wo_np": WITHOUT,
         f"anpyc_wo_np, {epochs} epochs": f"{WITHOUT} --epochs {epochs}",
+        **({"anpyc_wo_np, sum": f"{WITHOUT} --merge sum"} if sum_too else {}),
+        f"anpyc_wo_np, sum, {epochs} epochs": f"{WITHOUT} --merge sum --epochs {epochs}",
         "anpyc_wi_np": WITH,
     }
 
 
-def multi_head(flags: str, epochs: int, lwf: str, **grids: str) -> tuple[Row, ...]:
+def multi_head(flags: str, epochs: int, lwf: Mapping[str, str], **more: Any) -> tuple[Row, ...]:
     """Returns the rows of methods with a head for each task.
 
     Args:
         flags: of all rows.
         epochs: as for `with_penalty`.
-        lwf: script and grid of LwF.
-        **grids: of the others, as for `with_penalty`.
+        lwf: commands of LwF, by label.
+        **more: as for `with_penalty`.
     """
     commands = {
         "finetune": "finetune.py",
         "sgd_freeze": "sgd_freeze.py",
-        "lwf": lwf,
-        **with_penalty(epochs, **grids),
+        **lwf,
+        **with_penalty(epochs, **more),
         "joint": "joint.py",
     }
     return rows_of(MULTI, f"{flags} --head multi", commands)
 
 
-def single_head(flags: str, epochs: int, **grids: str) -> tuple[Row, ...]:
+def single_head(flags: str, epochs: int, **more: Any) -> tuple[Row, ...]:
     """Returns the rows of methods with a single head; arguments as for `multi_head`."""
     commands = {
         "sgd_single_head": "sgd_single_head.py",
-        **with_penalty(epochs, **grids),
+        **with_penalty(epochs, **more),
         "joint": "joint.py --head shared",
     }
     return rows_of(SINGLE, f"{flags} --head single", commands)
@@ -146,43 +155,50 @@ EQUAL_SMALL = Table(
     title="Equal terms, small network",
     shows="Ten tasks, 64-32 units, ten epochs a task, no dropout. All methods with the same "
     "network, heads and training, where forgetting is large.",
-    rows=multi_head(SMALL, 15, LWF_HIGHER)
-    + rows_of(
-        MULTI,
-        f"{SMALL} --head multi",
-        {
-            "anpyc_wo_np, sum": f"{WITHOUT} --merge sum",
-            "anpyc_wo_np, sum, 15 epochs": f"{WITHOUT} --merge sum --epochs 15",
-        },
+    rows=multi_head(
+        SMALL,
+        15,
+        {"lwf": LWF_ALL, **LWF_1, "lwf, mean": f"{LWF_ALL} --distillation mean"},
+        sum_too=True,
     )
-    + single_head(SMALL, 15, online=EWC_LOWER),
+    + single_head(SMALL, 15, online=EWC_LOWER, sum_too=True),
     seeds=TEN,
     tuning=TUNING,
     reference="anpyc_wo_np",
     drawings=SEQUENCE,
     note="""
         ANPyC does not win: MAS, SI and online EWC end highest, multi-head and single-head, and
-        level with each other. No λ lies at the end of its grid. Without pruning ANPyC forgets,
+        level with each other. Only LwF's λ lies at the end of its grid. Without pruning ANPyC
+        forgets,
         multi-head, as little as they do, but at the λ that is best for it it learns the new tasks
         less well (LA).
 
-        `anpyc_wi_np` sums the importances of the tasks, `anpyc_wo_np` takes their maximum, so their
-        difference, {Multi-head: anpyc_wi_np: difference} multi-head and {Single-head: anpyc_wi_np:
-        difference} single-head, is not that of pruning alone. Multi-head,
-        against the sum with as many epochs it is {Multi-head: anpyc_wi_np less Multi-head:
-        anpyc_wo_np, sum, 15 epochs}; see the table `ablation`. EWC with an anchor for each task is
-        level with ANPyC without pruning where that takes the maximum, and below it where it sums:
+        `anpyc_wi_np` sums the importances of the tasks, where `anpyc_wo_np` takes their maximum,
+        and pruning adds epochs. Against the sum with as many epochs pruning changes ACC by
+        {Multi-head: anpyc_wi_np less Multi-head: anpyc_wo_np, sum, 15 epochs} points multi-head
+        (95 % interval {Multi-head: anpyc_wi_np less Multi-head: anpyc_wo_np, sum, 15 epochs:
+        interval}) and {Single-head: anpyc_wi_np less Single-head: anpyc_wo_np, sum, 15 epochs}
+        single-head ({Single-head: anpyc_wi_np less Single-head: anpyc_wo_np, sum, 15 epochs:
+        interval}). More on this in the table `ablation`. EWC with an anchor for each task is level
+        with ANPyC without pruning where that takes the maximum, and below it where it sums:
         {Multi-head: ewc less Multi-head: anpyc_wo_np, sum}. With a single head it falls behind: it
         holds the first tasks best of all penalties, and loses the later ones (figure of the final
         accuracies). Online EWC, with one anchor, does not (table `fisher`). No method comes near
         joint training.
 
-        LwF ends {Multi-head: lwf less Multi-head: finetune} points from fine-tuning at the λ that
-        was chosen. Its validation accuracy has two maxima over λ: one at the chosen λ, and
-        fine-tuning, which it becomes for λ towards 0, below the grid, which was widened from the
-        first of them alone. So the row shows what this grid gives, not what LwF can. At this
-        λ it is ahead of fine-tuning up to task 4, then it falls behind (figure of the curves): its
-        terms are summed over the old tasks, so they weigh more and more.
+        LwF: validation chooses λ 0, which is fine-tuning (run on another processor, whose rounding
+        leads elsewhere: {Multi-head: lwf less Multi-head: finetune}). As λ grows the accuracy
+        falls, rises to a second, lower maximum at λ 1, and falls again (figure of λ). At λ
+        1 it is ahead of fine-tuning up to task 4, then falls behind (figure of the curves), since
+        it loses the oldest tasks: in the end it is at {Multi-head: lwf, λ 1 less Multi-head:
+        finetune} points from it. That is not because its terms are summed over the old tasks, so
+        that they weigh more and more: with their mean (`lwf, mean`) validation chooses next to
+        nothing, too ({Multi-head: lwf, mean less Multi-head: lwf} from λ 0). What we
+        saw when we looked into a run at each of λ 0, 0.01 and 1: on images of another permutation
+        the old heads answer nearly alike, whatever the image. To hold these answers draws their
+        answers on their own images together, too, until the oldest tasks get the same class for
+        most images. A small λ only does this; a larger one also holds what the heads know, for some
+        tasks.
     """,
 )
 
@@ -371,23 +387,27 @@ LONG = Table(
     title="Fifty tasks",
     shows="The equal terms of the small network over the long sequence that the method is "
     "named for.",
-    rows=multi_head(f"{SMALL} --tasks 50", 11, LWF_HIGHER, online=EWC_LOWER)
+    rows=multi_head(f"{SMALL} --tasks 50", 11, {"lwf": LWF_COARSE, **LWF_1}, online=EWC_LOWER)
     + single_head(f"{SMALL} --tasks 50", 11, ewc=EWC_LOWER, online=EWC_LOWER, si=SI_LOWER),
     seeds=FIVE,
     tuning=(100,),
     reference="anpyc_wo_np",
     drawings=SEQUENCE,
     note="""
-        Multi-head, all penalties end within about three points of each other, SI and MAS at the
-        top, level with each other. SI is {Multi-head: si less Multi-head: anpyc_wi_np} points above
-        ANPyC with pruning, and {Multi-head: si less Multi-head: ewc} above
-        EWC; against ANPyC without pruning it is at {Multi-head: si: difference}, ahead with every
-        seed and just within the noise. How much a method forgets and how well it learns (F, LA)
-        follows its λ, which one seed has chosen here. A frozen trunk, which forgets nothing, is
-        {Multi-head: sgd_freeze less Multi-head: finetune} above no protection, ANPyC {Multi-head:
-        anpyc_wi_np less Multi-head: finetune}: over so long a sequence learning only the heads is
-        most of what protection is worth. LwF's λ is that of one seed and of a grid that does not
-        reach fine-tuning, so its row shows no more than in `equal-small`.
+        ANPyC does not win: multi-head SI and MAS end highest, single-head online EWC and SI.
+        Multi-head all penalties end within about three points of each other. SI is {Multi-head: si
+        less Multi-head: anpyc_wi_np} points above ANPyC with pruning, and {Multi-head: si less
+        Multi-head: ewc} above EWC; against ANPyC without pruning it is at {Multi-head: si:
+        difference}, ahead with every seed and just within the noise. Pruning, against the sum with
+        as many epochs, is at {Multi-head: anpyc_wi_np less Multi-head: anpyc_wo_np, sum, 11 epochs}
+        (95 % interval {Multi-head: anpyc_wi_np less Multi-head: anpyc_wo_np, sum, 11 epochs:
+        interval}). How much a method forgets and how well it learns (F, LA) follows its λ, which
+        one seed has chosen here. A frozen trunk, which forgets nothing, is {Multi-head: sgd_freeze
+        less Multi-head: finetune} above no protection, ANPyC {Multi-head: anpyc_wi_np less
+        Multi-head: finetune}: over so long a sequence learning only the heads is most of what
+        protection is worth. For LwF validation chooses λ 0, which is fine-tuning; at λ 1 it ends
+        {Multi-head: lwf, λ 1 less Multi-head: finetune} points from that (why: table
+        `equal-small`).
 
         With a single head the methods come apart. Online EWC, at {Single-head: ewc, online:
         difference}, and SI, at {Single-head: si: difference}, end highest and level with each
@@ -396,7 +416,8 @@ LONG = Table(
         because of the pruning: `anpyc_wi_np` also sums the importances of the tasks, where
         `anpyc_wo_np` takes their maximum, and where both sum pruning makes no difference beyond the
         noise (table `ablation`). EWC with an anchor for each task keeps the first few and loses the
-        rest, the newest aside (figure of the final accuracies). No λ lies at the end of its grid.
+        rest, the newest aside (figure of the final accuracies). Only LwF's λ lies at the end of its
+        grid.
     """,
 )
 
@@ -405,7 +426,7 @@ EQUAL_LARGE = Table(
     title="Equal terms, large network",
     shows="Ten tasks, 512-256 units, as the release has for all methods but `anpyc_wi_np.py`; ten "
     "epochs a task, dropout 0.5 (of `sgd_freeze` on the second layer alone).",
-    rows=multi_head(LARGE, 15, LWF_LOWER, ewc=EWC_LOWER)
+    rows=multi_head(LARGE, 15, {"lwf": LWF_LOWER}, ewc=EWC_LOWER)
     + rows_of(
         MULTI,
         f"{LARGE} --head multi",
@@ -436,7 +457,8 @@ EQUAL_LARGE = Table(
 )
 
 
-# Rows of the headline: labels multi-head and single-head; "" for none.
+# Rows of the headline: labels multi-head and single-head, with the epochs of a task that ANPyC's
+# pruning takes on average; "" for none.
 HEADLINE = {
     "no protection (`finetune`, `sgd_single_head`)": ("finetune", "sgd_single_head"),
     "frozen trunk (`sgd_freeze`)": ("sgd_freeze", ""),
@@ -445,8 +467,9 @@ HEADLINE = {
     "online EWC (`ewc --gamma 1`)": ("ewc, online", "ewc, online"),
     "MAS": ("mas", "mas"),
     "SI": ("si", "si"),
-    "ANPyC without pruning (`anpyc_wo_np`)": ("anpyc_wo_np", "anpyc_wo_np"),
-    "ANPyC (`anpyc_wi_np`)": ("anpyc_wi_np", "anpyc_wi_np"),
+    "ANPyC without pruning (`anpyc_wo_np`): maximum": ("anpyc_wo_np", "anpyc_wo_np"),
+    "likewise, sum, trained as long as with pruning": ("anpyc_wo_np, sum, {epochs} epochs",) * 2,
+    "ANPyC (`anpyc_wi_np`): sum": ("anpyc_wi_np", "anpyc_wi_np"),
     "joint training": ("joint", "joint"),
 }
 
@@ -461,12 +484,12 @@ def headline(evaluated: Mapping[str, contents.TableResults]) -> str | None:
         None as long as one of its tables is not complete.
     """
     header, columns = [""], []
-    for name, sequence in (("equal-small", "10 tasks"), ("long", "50 tasks")):
+    for name, sequence, epochs in (("equal-small", "10 tasks", 15), ("long", "50 tasks", 11)):
         if not evaluated[name].complete:
             return None
         for place, group in enumerate((MULTI, SINGLE)):
             header.append(f"{sequence}, {group.lower()}")
-            labels = [both[place] for both in HEADLINE.values()]
+            labels = [both[place].format(epochs=epochs) for both in HEADLINE.values()]
             rows = [evaluated[name].row(group, label) if label else None for label in labels]
             columns.append(
                 [
