@@ -467,9 +467,11 @@ HEADLINE = {
     "online EWC (`ewc --gamma 1`)": ("ewc, online", "ewc, online"),
     "MAS": ("mas", "mas"),
     "SI": ("si", "si"),
-    "ANPyC without pruning (`anpyc_wo_np`): maximum": ("anpyc_wo_np", "anpyc_wo_np"),
-    "likewise, sum, trained as long as with pruning": ("anpyc_wo_np, sum, {epochs} epochs",) * 2,
-    "ANPyC (`anpyc_wi_np`): sum": ("anpyc_wi_np", "anpyc_wi_np"),
+    "ANPyC without pruning, maximum (`anpyc_wo_np`)": ("anpyc_wo_np", "anpyc_wo_np"),
+    "likewise, sum (`anpyc_wo_np --merge sum`), as many epochs as the next": (
+        ("anpyc_wo_np, sum, {epochs} epochs",) * 2
+    ),
+    "ANPyC, sum (`anpyc_wi_np`)": ("anpyc_wi_np", "anpyc_wi_np"),
     "joint training": ("joint", "joint"),
 }
 
