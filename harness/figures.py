@@ -305,7 +305,7 @@ def density(
     for name, (grid, height) in values.items():
         marked = style.marked_points(np.size(grid))
         axes.plot(grid, height, label=name, markevery=marked, **styles[name])
-    highest = max(np.max(height) for _, height in values.values())
+    highest = max(float(np.asarray(height).max()) for _, height in values.values())
     axes.set_yscale("log")
     axes.set_ylim(highest / DENSITIES, 2 * highest)
     style.legend(figure, axes)
