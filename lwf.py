@@ -100,13 +100,7 @@ def noisy_distillation(inputs: Any, rows: Any, step: Any, teacher: Any, *held: A
 
 
 def distil(
-    student_h2: Any,
-    teacher_h2: Any,
-    heads: Any,
-    weights: Any,
-    temperature: Any,
-    *,
-    epsilon: float = 0.0,
+    student_h2: Any, teacher_h2: Any, heads: Any, weights: Any, tau: Any, *, epsilon: float = 0.0
 ) -> Any:
     """Returns Σ_s weight_s · mean_n −Σ_k p_nsk log(q_nsk + ε) and its derivative [B, H2] (eq. 8).
 
@@ -117,15 +111,15 @@ def distil(
 
     v, c = heads
     shape = [student_h2.shape[0], weights.shape[0], -1]
-    p = tf.nn.softmax(tf.reshape(teacher_h2 @ v + c, shape) / temperature)
-    log_q = tf.nn.log_softmax(tf.reshape(student_h2 @ v + c, shape) / temperature)
+    p = tf.nn.softmax(tf.reshape(teacher_h2 @ v + c, shape) / tau)
+    log_q = tf.nn.log_softmax(tf.reshape(student_h2 @ v + c, shape) / tau)
     q = tf.exp(log_q)
     p_held = p
     if epsilon:
         log_q, p_held = tf.math.log(q + epsilon), p * q / (q + epsilon)
     losses = -tf.reduce_sum(p * log_q, axis=2) @ weights[:, None]
     delta = q * tf.reduce_sum(p_held, axis=2, keepdims=True) - p_held
-    delta *= weights[None, :, None] / (temperature * shape[0])
+    delta *= weights[None, :, None] / (tau * shape[0])
     return tf.reduce_mean(losses), tf.matmul(tf.reshape(delta, [shape[0], -1]), v, transpose_b=True)
 
 
