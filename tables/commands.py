@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from common import data
 from harness import options, process, results, run_files
 
 # One thread each: as many at once as there are cores get the most out of them, and the last bits of
@@ -28,11 +29,13 @@ class Command:
         script: name without .py.
         flags: flag -> its values as text, without --lambda and --seeds.
         settings: of the script.
+        checksum: of the data set.
     """
 
     script: str
     flags: Mapping[str, tuple[str, ...]]
     settings: Any
+    checksum: str = data.SHIPPED_CHECKSUM
 
     def arguments(self, strengths: Sequence[float | None], seeds: Sequence[int]) -> list[str]:
         """Returns the arguments of the script for some of its runs; λ None where it has none."""
@@ -46,16 +49,18 @@ class Command:
 
 
 @functools.cache
-def parse(command: str, more: str = "") -> Command:
+def parse(command: str, more: str = "", checksum: str | None = None) -> Command:
     """Reads a command line with the parser of its script.
 
     Args:
         command: script and flags.
         more: further flags, as far as the script has them; those of the command win.
+        checksum: of the data set; None to read it where the folder is not the project's.
 
     Raises:
         ValueError: there is no such script, or it refuses a flag or a value; no script has one of
-            the further flags; a quotation mark is not closed. The message is one line.
+            the further flags; a quotation mark is not closed; the data cannot be used. The message
+            is one line.
     """
     file, *own = shlex.split(command)
     script = file.removesuffix(".py")
@@ -69,7 +74,13 @@ def parse(command: str, more: str = "") -> Command:
     flags = {flag: values for flag, values in given.items() if flag in of_script} | _flags(own)
     settings = options.parse(cls, "", arguments_of(flags), _Parser)
     flags = {flag: v for flag, v in flags.items() if flag not in ("--lambda", "--seeds")}
-    return Command(script, flags, settings)
+    return Command(script, flags, settings, checksum or _checksum(settings.data_dir))
+
+
+@functools.cache
+def _checksum(folder: Path) -> str:
+    is_own = folder == data.DATA_DIR
+    return data.SHIPPED_CHECKSUM if is_own else data.load_mnist(options.ROOT / folder).checksum
 
 
 class _Parser(options.Parser):
@@ -170,10 +181,11 @@ class Store:
         """
         script = command.script
         home = self.folder / table / script
-        files = _files_of(script, home, command.settings, strength, seed)
+        run = command.settings, strength, seed, command.checksum
+        files = _files_of(script, home, *run)
         listed = self._paths.get((script, files.path.name), files.path)
         if listed != files.path:
-            files = _files_of(script, listed.parent, command.settings, strength, seed)
+            files = _files_of(script, listed.parent, *run)
         if files.path not in self._read:
             result = files.read()
             if result is None:
@@ -213,8 +225,10 @@ class MissingRuns:
         return any(self._files(folder, seed).has_begun for seed in self.seeds)
 
     def _files(self, folder: Path, seed: int) -> run_files.RunFiles:
-        home = folder / self.table / self.command.script
-        return _files_of(self.command.script, home, self.command.settings, self.strength, seed)
+        command = self.command
+        home = folder / self.table / command.script
+        run = command.settings, self.strength, seed, command.checksum
+        return _files_of(command.script, home, *run)
 
     def runs(self) -> list[tuple[str, str]]:
         """Returns `run` of every seed."""
@@ -232,8 +246,12 @@ class MissingRuns:
 
     def arguments(self, folder: Path) -> list[str]:
         """Returns path of the script, and the arguments that make the runs."""
+        flags = dict(self.command.flags)
+        if "--data-dir" in flags:
+            flags["--data-dir"] = (str(options.ROOT / self.command.settings.data_dir),)
+        command = dataclasses.replace(self.command, flags=flags)
         return [
-            str(options.ROOT / f"{self.command.script}.py"),
-            *self.command.arguments((self.strength,), self.seeds),
+            str(options.ROOT / f"{command.script}.py"),
+            *command.arguments((self.strength,), self.seeds),
             *("--results-dir", str(folder / self.table), "--no-figures"),
         ]

@@ -98,6 +98,8 @@ class Row:
         seeds: None for the table's.
         tuning: seeds that choose λ; None for the table's.
         by_test: choose λ by test accuracy.
+        checksum: of the data set of --data-dir (of a relative path, from the project's folder), for
+            a row to be shown without it; None to read it.
         strength_of: table, group and label of the row whose chosen λ this row takes.
         estimates: of a row without command, by title of the column.
         lost: of a row without command, how many runs diverged, likewise.
@@ -111,6 +113,7 @@ class Row:
     seeds: tuple[int, ...] | None = None
     tuning: tuple[int, ...] | None = None
     by_test: bool = False
+    checksum: str | None = None
     strength_of: tuple[str, str, str] | None = None
     estimates: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
     lost: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -371,7 +374,7 @@ def _evaluate_row(
     if not row.command:
         return RowResults(row)
     try:
-        command = commands.parse(row.command, row.flags)
+        command = commands.parse(row.command, row.flags, row.checksum)
     except ValueError as error:
         raise options.UsageError(f"table {table.name}, row {row.title!r}: {error}") from error
     seeds = table.seeds if row.seeds is None else row.seeds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import itertools
 import shlex
 from collections.abc import Mapping, Sequence
@@ -65,7 +66,5 @@ def _line(
     seeds: Sequence[int],
 ) -> str:
     flags = {flag: v for flag, v in command.flags.items() if common.get(flag) != v}
-    arguments = commands.Command(command.script, flags, command.settings).arguments(
-        strengths, seeds
-    )
+    arguments = dataclasses.replace(command, flags=flags).arguments(strengths, seeds)
     return shlex.join([*(["run"] if common else [PYTHON]), f"{command.script}.py", *arguments])

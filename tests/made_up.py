@@ -96,8 +96,8 @@ def keep(
     command = commands.parse(line, flags)
     home = folder / command.script
     home.mkdir(parents=True, exist_ok=True)
-    files = run_files.files_of(command.script, home, command.settings, strength, seed)
-    settings = command.settings
+    settings, checksum = command.settings, command.checksum
+    files = run_files.files_of(command.script, home, settings, strength, seed, checksum)
     made = {**made_from(command.script, settings, acc, validation, lost), **more}
     if acc is not None and "trace" in made:
         made["metrics"] = results.metrics_of(made["accuracy"], made["trace"])

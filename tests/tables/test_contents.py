@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from common import data
 from harness import options, run_files
 from harness.results import ResultError
 from tables import commands, contents
@@ -327,6 +328,26 @@ def test_run_of_other_settings_is_another_run(tmp_path: Path) -> None:
         row("one", "finetune.py"), row("two", "finetune.py --epochs 3"), row("three", "joint.py")
     )
     assert len(missing(filled(tmp_path, whole))) == 3
+
+
+def test_run_on_other_data_is_another_run_and_found_without_the_data(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    keep_all(tmp_path / "small", f"finetune.py --data-dir {tiny_data}", (0.8, 0.9))
+    lines = ["finetune.py", f"finetune.py --data-dir {tiny_data}", "finetune.py --data-dir nowhere"]
+    checksums = (None, None, data.load_mnist(tiny_data).checksum)
+    whole = table(*(row(line, line, checksum=c) for line, c in zip(lines, checksums, strict=True)))
+    mnist, read, known = filled(tmp_path, whole).rows
+    assert [bool(row.missing) for row in (mnist, read, known)] == [True, False, False]
+    assert read.values(ACC) == known.values(ACC) == pytest.approx({0: 0.8, 1: 0.9})
+    with pytest.raises(options.UsageError, match="nowhere/train-images-idx3-ubyte"):
+        filled(tmp_path, table(row("unknown", "finetune.py --data-dir nowhere")))
+
+
+def test_relative_data_folder_is_one_of_the_project(tmp_path: Path) -> None:
+    (only,) = filled(tmp_path, table(row("", "finetune.py --data-dir mine", checksum="0"))).rows
+    arguments = only.missing[0].arguments(tmp_path)
+    assert arguments[arguments.index("--data-dir") + 1] == str(made_up.ROOT / "mine")
 
 
 def test_row_has_its_own_seeds(tmp_path: Path) -> None:
