@@ -95,7 +95,9 @@ def _strength(row: contents.RowResults) -> str:
         return "every one diverged"
     if len(row.strengths) != 1 or (strength := row.strengths[0]) is None:
         return "-"
-    return results.number(strength) + (" (edge)" if row.edge else "")
+    remarks = {"edge": row.edge, "one seed": row.grid and len(row.tuning_seeds) == 1}
+    also = ", ".join(remark for remark, holds in remarks.items() if holds)
+    return results.number(strength) + (f" ({also})" if also else "")
 
 
 def _difference(evaluated: contents.TableResults, row: contents.RowResults) -> str:
@@ -409,8 +411,8 @@ def _legend(tables: Sequence[contents.TableResults], docs: str, with_notes: bool
   error. Diverged runs are counted, and have no part in the mean.
 * λ: where a row's [commands]({COMMANDS}) say "choose λ", it was chosen by validation accuracy,
   unless they say otherwise, with the seeds named there, which are not in the table{but}.
-  Where it is one seed, λ is less certain, and no standard error contains that; "edge": the best λ
-  is the last of its grid.
+  "One seed": that is how many have chosen it, so λ is less certain, and no standard error contains
+  that; "edge": the best λ is the last of its grid.
 * Total epochs: of all tasks and pruning rounds; an epoch of joint training counts once a task.
 * Difference: of the first measure to the reference row, mean ± standard error (SE) over the seeds
   that finished in both (their number), paired by seed; "SE apart", to other people's results, not

@@ -245,7 +245,7 @@ def test_own_results_are_compared_with_the_published(
     assert "second: " not in ended.out
     text = (other / "README.md").read_text(encoding="utf-8")
     assert "| finetune | - | - | ACC | 55.00 ± 7.07 (2) | 80.50 ± 0.71 (2) | yes |\n" in text
-    assert "| ewc | 3 (edge) | 3 (edge) | ACC | 75.00 ± 7.07 (2) |" in text
+    assert "| ewc | 3 (edge, one seed) | 3 (edge, one seed) | ACC | 75.00 ± 7.07 (2) |" in text
     assert {path: path.read_bytes() for path in before} == before
     assert call("--check", "--results-dir", other).status == 0
 
@@ -413,14 +413,15 @@ def test_own_table_is_shown_and_written(
     assert ended.status == 0, ended
     cells = [line.replace("│", " ").split() for line in ended.out.splitlines()]
     assert [line[:3] for line in cells if line[:1] in (["ewc"], ["mine"])] == [
-        *(["ewc", "3", "(edge)"], ["mine", "10", "(edge)"])
+        *(["ewc", "3", "(edge,"], ["mine", "10", "(edge,"])
     ]
     assert "mine: λ 10 is the largest of the grid, so the best may lie beyond it" in ended.out
     assert "differ by" not in ended.out and ended.out.endswith("see out/README.md\n")
     text = Path("out/README.md").read_text(encoding="utf-8")
     command = f"reproduce_tables.py --table {tmp_path / own} --results-dir {tmp_path / 'out'}"
     assert f"\n.venv/bin/python {command}\n" in text
-    assert "| ewc | 3 (edge) | 6 | 75.00 ± 7.07 (2) |" in text and "+6.25 ± 1.25 (2) |\n" in text
+    assert "| ewc | 3 (edge, one seed) | 6 | 75.00 ± 7.07 (2) |" in text
+    assert "+6.25 ± 1.25 (2) |\n" in text
     assert "**It is +6.25 ± 1.25 SE from EWC, with λ 10.**\n" in text
     assert [path.name for path in Path("out/tables").iterdir()] == ["own.csv"]
     assert call(*arguments, "--csv", "runs.csv").status == 0
