@@ -116,9 +116,8 @@ def over_strengths(
     for label in points:
         columns.setdefault(methods[label] if methods else label, []).append(label)
     places = {
-        label: style.logarithmic({x for other in labels for x in points[other]})
-        for labels in columns.values()
-        for label in labels
+        name: style.logarithmic({x for label in labels for x in points[label]})
+        for name, labels in columns.items()
     }
     apart = _apart({name: _span([points[label] for label in columns[name]]) for name in columns})
 
@@ -133,8 +132,8 @@ def over_strengths(
     for measure, ylabel in enumerate(ylabels):
         xlabel = "Strength λ" if measure else ""
         rows.append(_panels(figure, (2, len(columns)), measure, [*columns], apart, xlabel, ylabel))
-        for axes, labels in zip(rows[-1], columns.values(), strict=True):
-            at = places[labels[0]]
+        for axes, (name, labels) in zip(rows[-1], columns.items(), strict=True):
+            at = places[name]
             tried = np.array(sorted(at.values()))
             _strength_axis(axes, tried, 5 if len(columns) < 3 else 3, at.get(0))
             for k, label in enumerate(labels):
@@ -153,7 +152,7 @@ def over_strengths(
 
     # Variants that diverge at the same λ stand one above the other.
     highest = 0.0
-    for axes, labels in zip(rows[0], columns.values(), strict=True):
+    for axes, (name, labels) in zip(rows[0], columns.items(), strict=True):
         heights: dict[float, float] = {}
         for label in labels:
             for strength, (_, diverged) in points[label].items():
@@ -161,7 +160,7 @@ def over_strengths(
                     continue
                 height = heights.get(strength, 0.0) + MARK / 2
                 heights[strength] = height + MARK / 2
-                colour, place = styles[label]["color"], places[label][strength]
+                colour, place = styles[label]["color"], places[name][strength]
                 style.diverged_marks(axes, [place], [height], color=colour, **cross)
                 # Variants look alike: the marker stands in the x.
                 transform = axes.get_xaxis_transform()

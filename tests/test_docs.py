@@ -203,13 +203,16 @@ def test_python_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 def test_headline() -> None:
     columns: list[dict[str, str]] = []  # label of a row -> its cell
-    for name, epochs in (("equal-small", 15), ("long", 11)):
-        with (ROOT / "results" / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
+    for names, epochs in ((("equal-small", "measures"), 15), (("long",), 11)):
+        lines: list[dict[str, str]] = []
+        for name in names:
+            with (ROOT / "results" / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
+                lines += csv.DictReader(file)
         for group in ("Multi-head", "Single-head"):
             columns.append({})
             for line in (line for line in lines if line["group"] == group):
                 label = line["row"].replace(f", sum, {epochs} epochs", " --merge sum")
+                label = label.replace("square", "--measure square")
                 mean, std = 100 * float(line["ACC"]), 100 * float(line["ACC std"])
                 columns[-1][label] = f"{mean:.2f} ± {std:.2f} ({line['ACC n']})"
     for name, *cells in rows("README.md", "<!-- generated: headline -->"):

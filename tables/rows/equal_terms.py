@@ -458,7 +458,7 @@ EQUAL_LARGE = Table(
 
 
 # Rows of the headline: labels multi-head and single-head, with the epochs of a task that ANPyC's
-# pruning takes on average; "" for none.
+# pruning takes on average, and the table where that is another; "" for none.
 HEADLINE = {
     "no protection (`finetune`, `sgd_single_head`)": ("finetune", "sgd_single_head"),
     "frozen trunk (`sgd_freeze`)": ("sgd_freeze", ""),
@@ -472,6 +472,9 @@ HEADLINE = {
         ("anpyc_wo_np, sum, {epochs} epochs",) * 2
     ),
     "ANPyC, sum (`anpyc_wi_np`)": ("anpyc_wi_np", "anpyc_wi_np"),
+    "our change of it: sum, without pruning, Ω by d² (`--measure square`)": (
+        ("measures: square",) * 2
+    ),
     "joint training": ("joint", "joint"),
 }
 
@@ -486,17 +489,18 @@ def headline(evaluated: Mapping[str, contents.TableResults]) -> str | None:
         None as long as one of its tables is not complete.
     """
     header, columns = [""], []
+    if not all(evaluated[name].complete for name in ("equal-small", "measures", "long")):
+        return None
     for name, sequence, epochs in (("equal-small", "10 tasks", 15), ("long", "50 tasks", 11)):
-        if not evaluated[name].complete:
-            return None
         for place, group in enumerate((MULTI, SINGLE)):
             header.append(f"{sequence}, {group.lower()}")
-            labels = [both[place].format(epochs=epochs) for both in HEADLINE.values()]
-            rows = [evaluated[name].row(group, label) if label else None for label in labels]
-            columns.append(
-                [
-                    pages.shown(row.estimate(ACC), ACC, row.diverged(ACC)) if row else "-"
-                    for row in rows
-                ]
-            )
+            column = []
+            for both in HEADLINE.values():
+                other, _, label = both[place].format(epochs=epochs).rpartition(": ")
+                if not label or (other and name == "long"):
+                    column.append("-")
+                    continue
+                row = evaluated[other or name].row(group, label)
+                column.append(pages.shown(row.estimate(ACC), ACC, row.diverged(ACC)))
+            columns.append(column)
     return pages.markdown(header, zip(HEADLINE, *columns, strict=True))
