@@ -151,6 +151,43 @@ def along_training(filled: contents.TableResults) -> list[style.Drawing]:
     return _by_group(filled, "trace", figures.along_training, title, data)
 
 
+def first_epoch(filled: contents.TableResults) -> list[style.Drawing]:
+    """How accuracy on earlier tasks changes within a task's first epoch, a line a row."""
+
+    def data(rows: Sequence[contents.RowResults]) -> dict[str, Any]:
+        lines = {
+            label: [changes_within(run["trace"]) for run in runs]
+            for label, runs in _finished(rows).items()
+        }
+        return {"changes": lines, "methods": _methods(filled, rows)} if lines else {}
+
+    title = "the first epoch of a task"
+    return _by_group(filled, "first-epoch", figures.first_epoch, title, data)
+
+
+def changes_within(trace: metrics.Trace) -> dict[int, float]:
+    """Returns how accuracy on earlier tasks has changed after each step of a task's first epoch.
+
+    Args:
+        trace: of a run with readings within each task's first epoch.
+
+    Returns:
+        Per step at which was read, 0 before the first: the change of the mean accuracy on the
+        earlier tasks since the task began, a fraction, mean over all tasks but the first.
+    """
+    changes: dict[int, list[float]] = {}
+    for task in range(1, trace[-1]["task"] + 1):
+        before = [reading for reading in trace if reading["task"] == task - 1][-1]
+        own = [reading for reading in trace if reading["task"] == task]
+        place = own[0]["phase"], own[0]["epoch"]
+        for reading in (before, *own):
+            if reading is before or (reading["phase"], reading["epoch"]) == place:
+                change = sum(reading["accuracy"][:task]) - sum(before["accuracy"][:task])
+                step = reading["step"] - before["step"]
+                changes.setdefault(step, []).append(change / task)
+    return {step: sum(values) / len(values) for step, values in changes.items()}
+
+
 def _methods(filled: contents.TableResults, rows: Sequence[contents.RowResults]) -> dict[str, str]:
     """Returns the script of every label of a table, so that a row looks alike in all its figures.
 

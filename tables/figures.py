@@ -282,6 +282,33 @@ def along_training(
     return figure
 
 
+def first_epoch(
+    changes: Mapping[str, Sequence[Mapping[int, float]]],
+    title: str,
+    methods: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draws how the accuracy on earlier tasks changes in the first steps on a task.
+
+    Args:
+        changes: per label (a method) and seed the change after each step, a fraction; the same
+            steps for all seeds of a label.
+        title: the figure's title.
+        methods: as for `style.styles`.
+    """
+    style.require(changes)
+    styles = style.styles(changes, methods)
+    ylabel = "Change of the test accuracy\non the earlier tasks (% points)"
+    figure, axes = style.plot(title, "Step on the new task", ylabel)
+    axes.axhline(0, color="0.4", linewidth=1.0, zorder=1)
+    for label, seeds in changes.items():
+        steps = np.array(list(seeds[0]))
+        values = 100 * np.array([list(seed.values()) for seed in seeds])
+        of_line = {**styles[label], "markevery": style.marked_points(len(steps))}
+        style.line(axes, steps, values, label=label, **of_line)
+    style.legend(figure, axes)
+    return figure
+
+
 def differences(
     groups: Mapping[str, Mapping[str, tuple[float, float | None, Sequence[float]]]],
     title: str,

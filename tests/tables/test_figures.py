@@ -57,6 +57,9 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"traces": {"EWC": traces(1, 3, 1)}},
         {"traces": {name: traces(2, 20, 1, name == "method 1") for name in METHODS[:3]}},
     ],
+    "first_epoch": [
+        {"changes": {"ewc": [{0: 0.0, 5: -0.02}], "mine": [{0: 0.0, 5: -0.2}, {0: 0.0, 5: -0.1}]}},
+    ],
     "differences": [{"groups": DIFFERENCES, **XLABEL}],
     "means": [
         {"groups": LISTS, **XLABEL},

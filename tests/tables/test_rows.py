@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import distribution, options
 from reproduce_tables import TABLES
-from tables import commands, contents, pages
+from tables import commands, contents, drawings, pages
 from tables.contents import ACC, Row, TableResults
 from tables.rows.equal_terms import SMALL
 from tables.rows.release import FIRST_TASK, RELEASE, SCRIPTS
@@ -67,12 +67,19 @@ def test_equal_terms_are_equal(empty: dict[str, TableResults], name: str) -> Non
 
 
 def test_stability_shows_the_change_in_a_tasks_first_epoch_and_after_it() -> None:
-    readings = [(0, [0.9]), (0, [1.0]), (1, [0.7, 0.5]), (1, [0.8, 0.9])]
-    readings += [(2, [0.6, 0.5, 0.9]), (2, [0.1, 0.1, 0.9]), (2, [0.7, 0.6, 0.9])]
-    result = {"trace": [{"task": task, "accuracy": accuracy} for task, accuracy in readings]}
-    *_, first, rest = BY_NAME["stability"].columns
-    assert first.value(result, "") == pytest.approx((-0.3 - (0.2 + 0.4) / 2) / 2)
-    assert rest.value(result, "") == pytest.approx((0.1 + (0.1 + 0.1) / 2) / 2)
+    readings = [(0, 1, 15, [0.9]), (0, 2, 30, [1.0])]
+    readings += [(1, 1, 35, [0.4, 0.3]), (1, 1, 45, [0.7, 0.5]), (1, 2, 60, [0.8, 0.9])]
+    readings += [(2, 1, 65, [0.7, 0.8, 0.2]), (2, 1, 75, [0.6, 0.5, 0.9])]
+    readings += [(2, 2, 90, [0.1, 0.1, 0.9]), (2, 3, 105, [0.7, 0.6, 0.9])]
+    trace = [
+        {"task": task, "phase": 0, "epoch": epoch, "step": step, "accuracy": accuracy}
+        for task, epoch, step, accuracy in readings
+    ]
+    *_, lowest, first, rest = BY_NAME["stability"].columns
+    values = [column.value({"trace": trace}, "") for column in (lowest, first, rest)]
+    after = {5: (-0.6 - (0.1 + 0.1) / 2) / 2, 15: (-0.3 - (0.2 + 0.4) / 2) / 2}
+    assert values == pytest.approx([after[5], after[15], (0.1 + (0.1 + 0.1) / 2) / 2])
+    assert drawings.changes_within(trace) == pytest.approx({0: 0.0, **after})
 
 
 def test_released_settings_are_the_defaults_and_their_strength_is_the_one_chosen() -> None:
