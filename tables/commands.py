@@ -47,6 +47,11 @@ class Command:
             *map(str, seeds),
         ]
 
+    def files(self, folder: Path, strength: float | None, seed: int) -> run_files.RunFiles:
+        """Returns the files of a run in the folder of a table."""
+        home = folder / self.script
+        return _files_of(self.script, home, self.settings, strength, seed, self.checksum)
+
 
 @functools.cache
 def parse(command: str, more: str = "", checksum: str | None = None) -> Command:
@@ -179,13 +184,10 @@ class Store:
         Raises:
             ResultError: the file is damaged, or is not this run's.
         """
-        script = command.script
-        home = self.folder / table / script
-        run = command.settings, strength, seed, command.checksum
-        files = _files_of(script, home, *run)
-        listed = self._paths.get((script, files.path.name), files.path)
+        files = command.files(self.folder / table, strength, seed)
+        listed = self._paths.get((command.script, files.path.name), files.path)
         if listed != files.path:
-            files = _files_of(script, listed.parent, *run)
+            files = command.files(listed.parents[1], strength, seed)
         if files.path not in self._read:
             result = files.read()
             if result is None:
@@ -225,10 +227,7 @@ class MissingRuns:
         return any(self._files(folder, seed).has_begun for seed in self.seeds)
 
     def _files(self, folder: Path, seed: int) -> run_files.RunFiles:
-        command = self.command
-        home = folder / self.table / command.script
-        run = command.settings, self.strength, seed, command.checksum
-        return _files_of(command.script, home, *run)
+        return self.command.files(folder / self.table, self.strength, seed)
 
     def runs(self) -> list[tuple[str, str]]:
         """Returns `run` of every seed."""
