@@ -119,18 +119,16 @@ def first_epoch(result: results.Result, _: str) -> float:
     return [*drawings.changes_within(result["trace"]).values()][-1]
 
 
-def rest(result: results.Result, _: str) -> float:
+def rest(result: results.Result, group: str) -> float:
     """Returns how the accuracy on earlier tasks changes after a task's first epoch.
 
     As `drawings.changes_within`, but from the end of that epoch to the end of the task.
     """
-    trace, changes = result["trace"], []
-    for task in range(1, trace[-1]["task"] + 1):
-        own = [reading for reading in trace if reading["task"] == task]
-        place = own[0]["phase"], own[0]["epoch"]
-        soon = [reading for reading in own if (reading["phase"], reading["epoch"]) == place][-1]
-        changes.append((sum(own[-1]["accuracy"][:task]) - sum(soon["accuracy"][:task])) / task)
-    return sum(changes) / len(changes)
+    last = {reading["task"]: reading["accuracy"] for reading in result["trace"]}
+    whole = [
+        (sum(last[task][:task]) - sum(last[task - 1][:task])) / task for task in range(1, len(last))
+    ]
+    return sum(whole) / len(whole) - first_epoch(result, group)
 
 
 def stability_rows() -> tuple[Row, ...]:
