@@ -18,7 +18,7 @@ from harness import options, process, results, run_files
 # One thread each: as many at once as there are cores get the most out of them, and the last bits of
 # the Fisher and MAS importances depend on the number of threads.
 ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-_SCRIPTS = options.ROOT  # from where they are imported
+_SCRIPTS = Path(__file__).resolve().parents[1]  # from where they are imported
 
 
 @dataclasses.dataclass(frozen=True)
