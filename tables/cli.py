@@ -198,7 +198,14 @@ def _refuse_before_computing(
     """Refuses what could not be written in the end."""
     for table in evaluated.values():
         pages.note(table)
-    if contents.missing_runs(evaluated):
+    missing_runs = contents.missing_runs(evaluated)
+    for missing in missing_runs:
+        if not missing.command.has_data():
+            raise options.UsageError(
+                f"table {missing.table}, row {missing.title!r}: "
+                f"{missing.command.settings.data_dir} does not have its data, see data/README.md"
+            )
+    if missing_runs:
         process.writable(folder, "--results-dir")
     for path in (folder / "README.md", folder / pages.COMMANDS):
         if path.exists() and page.made not in path.read_text(encoding="utf-8", errors="replace"):

@@ -52,6 +52,13 @@ class Command:
         home = folder / self.script
         return _files_of(self.script, home, self.settings, strength, seed, self.checksum)
 
+    def has_data(self) -> bool:
+        """Returns whether its data set is where --data-dir says."""
+        try:
+            return _checksum(self.settings.data_dir) == self.checksum
+        except data.DataError:
+            return False
+
 
 @functools.cache
 def parse(command: str, more: str = "", checksum: str | None = None) -> Command:

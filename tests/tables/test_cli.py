@@ -449,6 +449,7 @@ def test_own_table_is_shown_and_written(
         ('name="own"', 'name="own", tuning=()', "several λ, and neither tuning seeds"),
         ("mas.py", "mass.py", "no script mass; did you mean mas?"),
         ("--lambda 1 3 10", "--lambda no", "row 'mine': argument --lambda"),
+        ('1 3 10"', '1 --data-dir no", checksum="0"', "row 'mine': no does not have its data"),
         ('reference="ewc"', 'reference="ewcc"', "no row 'ewcc'; did you mean ewc?"),
         ("{mine: λ}", "{mine: AC}", "names no cell: AC; did you mean ACC?"),
     ],
