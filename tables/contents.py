@@ -217,6 +217,7 @@ class RowResults:
         strengths: that enter the table: the chosen λ, or every one, or (None,); empty while a
             choice waits for runs, or where every λ diverged.
         edge: whether the chosen λ lies at an end of the grid.
+        chosen_by: how many seeds have chosen λ, here or in the row that it is from; 0 for none.
         seeds: of the cells.
         tuning_seeds: of the choice.
         runs: results in the table.
@@ -230,6 +231,7 @@ class RowResults:
     tuning: tuple[Result, ...] = ()
     strengths: tuple[float | None, ...] = ()
     edge: bool = False
+    chosen_by: int = 0
     seeds: tuple[int, ...] = ()
     tuning_seeds: tuple[int, ...] = ()
     runs: tuple[Result, ...] = ()
@@ -401,10 +403,12 @@ def _evaluate_row(
         )
     if chosen is not None:
         result.waits, strengths, result.edge = chosen.waits, chosen.strengths, chosen.edge
+        result.chosen_by = chosen.chosen_by
         result.missing = chosen.missing if chosen.waits else ()
     elif len(strengths) > 1 and tuning:
         result.grid = tuple(sorted(strengths))
         result.tuning = stored_runs(result.grid, tuning)
+        result.chosen_by = len(tuning)
         result.waits = bool(result.missing)
         best = None if result.waits else report.choose_strength(result.tuning, row.by_test)
         strengths = () if best is None else (best,)

@@ -65,8 +65,11 @@ def strengths(filled: contents.TableResults) -> list[style.Drawing]:
         arguments = {"points": points, "chosen": chosen, "methods": _methods(filled, rows)}
         return arguments if points else {}
 
-    seeds = len(filled.table.tuning)
-    title = f"choice of λ on the validation set, {seeds} seed{'s' if seeds > 1 else ''}"
+    def title(rows: Sequence[contents.RowResults]) -> str:
+        seeds = sorted({row.chosen_by for row in rows if row.grid})
+        many = f"{' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}"
+        return f"choice of λ on the validation set, {many}"
+
     return _by_group(filled, "strengths", figures.over_strengths, title, data)
 
 
@@ -226,7 +229,7 @@ def _by_group(
     filled: contents.TableResults,
     name: str,
     draw: Callable[..., Any],
-    title: str,
+    title: str | Callable[[Sequence[contents.RowResults]], str],
     data: Callable[[Sequence[contents.RowResults]], dict[str, Any]],
 ) -> list[style.Drawing]:
     groups = filled.groups()
@@ -236,5 +239,6 @@ def _by_group(
         if arguments:
             suffix = "-" + re.sub(r"\W+", "-", group.lower()) if len(groups) > 1 else ""
             place = ", ".join(filter(None, (filled.table.title, group.lower())))
-            drawn.append(style.Drawing(name + suffix, draw, f"{place}: {title}", arguments))
+            what = title if isinstance(title, str) else title(rows)
+            drawn.append(style.Drawing(name + suffix, draw, f"{place}: {what}", arguments))
     return drawn

@@ -95,7 +95,7 @@ def _strength(row: contents.RowResults) -> str:
         return "every one diverged"
     if len(row.strengths) != 1 or (strength := row.strengths[0]) is None:
         return "-"
-    remarks = {"edge": row.edge, "one seed": row.grid and len(row.tuning_seeds) == 1}
+    remarks = {"edge": row.edge, "one seed": row.chosen_by == 1}
     also = ", ".join(remark for remark, holds in remarks.items() if holds)
     return results.number(strength) + (f" ({also})" if also else "")
 

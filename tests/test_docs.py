@@ -203,14 +203,16 @@ def test_python_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 def test_headline() -> None:
     columns: list[dict[str, str]] = []  # label of a row -> its cell
-    for names, epochs in ((("equal-small", "measures"), 15), (("long",), 11)):
-        lines: list[dict[str, str]] = []
-        for name in names:
+    for sequence, epochs, also in (("equal-small", 15, ""), ("long", 11, ", fifty tasks")):
+        lines: dict[str, list[dict[str, str]]] = {}  # by heading
+        for name, suffix in ((sequence, ""), ("measures", also)):
             with (ROOT / "results" / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
-                lines += csv.DictReader(file)
+                for line in csv.DictReader(file):
+                    if line["group"].endswith(suffix):
+                        lines.setdefault(line["group"].removesuffix(suffix), []).append(line)
         for group in ("Multi-head", "Single-head"):
             columns.append({})
-            for line in (line for line in lines if line["group"] == group):
+            for line in lines[group]:
                 label = line["row"].replace(f", sum, {epochs} epochs", " --merge sum")
                 label = label.replace("square", "--measure square")
                 mean, std = 100 * float(line["ACC"]), 100 * float(line["ACC std"])

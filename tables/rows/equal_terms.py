@@ -407,8 +407,12 @@ LONG = Table(
     title="Fifty tasks",
     shows="The equal terms of the small network over the long sequence that the method is "
     "named for.",
-    rows=multi_head(f"{SMALL} --tasks 50", 11, {"lwf": LWF_COARSE, **LWF_1}, online=EWC_LOWER)
-    + single_head(f"{SMALL} --tasks 50", 11, ewc=EWC_LOWER, online=EWC_LOWER, si=SI_LOWER),
+    rows=multi_head(
+        f"{SMALL} --tasks 50", 11, {"lwf": LWF_COARSE, **LWF_1}, online=EWC_LOWER, sum_too=True
+    )
+    + single_head(
+        f"{SMALL} --tasks 50", 11, ewc=EWC_LOWER, online=EWC_LOWER, si=SI_LOWER, sum_too=True
+    ),
     seeds=FIVE,
     tuning=(100,),
     reference="anpyc_wo_np",
@@ -506,16 +510,17 @@ def headline(evaluated: Mapping[str, contents.TableResults]) -> str | None:
     header, columns = [""], []
     if not all(evaluated[name].complete for name in ("equal-small", "measures", "long")):
         return None
-    for name, sequence, epochs in (("equal-small", "10 tasks", 15), ("long", "50 tasks", 11)):
+    sequences = (("equal-small", "10 tasks", 15, ""), ("long", "50 tasks", 11, ", fifty tasks"))
+    for name, sequence, epochs, also in sequences:
         for place, group in enumerate((MULTI, SINGLE)):
             header.append(f"{sequence}, {group.lower()}")
             column = []
             for both in HEADLINE.values():
                 other, _, label = both[place].format(epochs=epochs).rpartition(": ")
-                if not label or (other and name == "long"):
+                if not label:
                     column.append("-")
                     continue
-                row = evaluated[other or name].row(group, label)
+                row = evaluated[other or name].row(group + (also if other else ""), label)
                 column.append(pages.shown(row.estimate(ACC), ACC, row.diverged(ACC)))
             columns.append(column)
     return pages.markdown(header, zip(HEADLINE, *columns, strict=True))

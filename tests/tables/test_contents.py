@@ -237,13 +237,13 @@ def test_row_that_takes_another_λ_asks_for_the_runs_that_choose_it(
     ]
 
 
-def test_row_takes_the_end_of_a_grid_with_the_λ(
+def test_row_takes_with_the_λ_how_it_was_chosen(
     tmp_path: Path, follows: tuple[Table, Table]
 ) -> None:
     for last, best, edge in (0.1, 3, False), (0.3, 10, True):
         tuned(tmp_path / "small", {1: (0.1,), 3: (0.2,), 10: (last,)})
         (taker, _) = filled(tmp_path, *follows, name="second").rows
-        assert (taker.strengths, taker.edge) == ((best,), edge)
+        assert (taker.strengths, taker.edge, taker.chosen_by) == ((best,), edge, 1)
 
 
 def test_row_takes_the_λ_that_another_chose(tmp_path: Path, follows: tuple[Table, Table]) -> None:
