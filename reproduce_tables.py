@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness import options
 from tables import cli, contents, summaries
-from tables.rows import RESULTS, equal_terms, importance, measures, release, stored
+from tables.rows import RESULTS, equal_terms, importance, measures, other_terms, release, stored
 
 ROOT = options.ROOT
 DOCUMENTS = (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
@@ -26,6 +26,7 @@ TABLES = (
     equal_terms.EQUAL_SMALL,
     equal_terms.ABLATION,
     measures.MEASURES,
+    other_terms.RATES,
     equal_terms.FISHER,
     equal_terms.UPDATE,
     release.RELEASE_SHORT,
