@@ -186,9 +186,9 @@ EQUAL_SMALL = Table(
         Single-head: anpyc_wi_np}, {Single-head: si, 15 epochs less Single-head: anpyc_wi_np} and
         {Single-head: mas, 15 epochs less Single-head: anpyc_wi_np}. Multi-head the longer training
         gains online EWC {Multi-head: ewc, online, 15 epochs less Multi-head: ewc, online} and SI
-        {Multi-head: si, 15 epochs less Multi-head: si} points; single-head none of them
-        gains anything beyond the noise, and MAS, for which validation then chooses a smaller λ,
-        changes by {Single-head: mas, 15 epochs less Single-head: mas}.
+        {Multi-head: si, 15 epochs less Multi-head: si} points; single-head none of them gains
+        anything beyond the noise, and MAS, for which validation then chooses a smaller λ, changes
+        by {Single-head: mas, 15 epochs less Single-head: mas}.
 
         `anpyc_wi_np` sums the importances of the tasks, where `anpyc_wo_np` takes their maximum.
         Against the sum with fifteen epochs pruning changes ACC by {Multi-head: anpyc_wi_np less
@@ -204,17 +204,16 @@ EQUAL_SMALL = Table(
 
         LwF: validation chooses λ 0, which is fine-tuning (run on another processor, whose rounding
         leads elsewhere: {Multi-head: lwf less Multi-head: finetune}). As λ grows the accuracy
-        falls, rises to a second, lower maximum at λ 1, and falls again (figure of λ). At λ
-        1 it is ahead of fine-tuning up to task 4, then falls behind (figure of the curves), since
-        it loses the oldest tasks: in the end it is at {Multi-head: lwf, λ 1 less Multi-head:
-        finetune} points from it. That is not because its terms are summed over the old tasks, so
-        that they weigh more and more: with their mean (`lwf, mean`) validation chooses next to
-        nothing, too ({Multi-head: lwf, mean less Multi-head: lwf} from λ 0). What we
-        saw when we looked into a run at each of λ 0, 0.01 and 1: on images of another permutation
-        the old heads answer nearly alike, whatever the image. To hold these answers draws their
-        answers on their own images together, too, until the oldest tasks get the same class for
-        most images. A small λ only does this; a larger one also holds what the heads know, for some
-        tasks.
+        falls, rises to a second, lower maximum at λ 1, and falls again (figure of λ). At λ 1 it is
+        ahead of fine-tuning up to task 4, then falls behind (figure of the curves), since it loses
+        the oldest tasks: in the end it is at {Multi-head: lwf, λ 1 less Multi-head: finetune}
+        points from it. That is not because its terms are summed over the old tasks, so that they
+        weigh more and more: with their mean (`lwf, mean`) validation chooses next to nothing, too
+        ({Multi-head: lwf, mean less Multi-head: lwf} from λ 0). What we saw when we looked into a
+        run at each of λ 0, 0.01 and 1: on images of another permutation the old heads answer nearly
+        alike, whatever the image. To hold these answers draws their answers on their own images
+        together, too, until the oldest tasks get the same class for most images. A small λ only
+        does this; a larger one also holds what the heads know, for some tasks.
     """,
 )
 
@@ -284,15 +283,15 @@ ABLATION = Table(
     note="""
         We see no gain from pruning beyond the epochs that it costs; the merge matters more. On ten
         tasks of the small network 20 % is {Equal terms: 20 %, sum: difference} and 50 % {Equal
-        terms: 50 %, sum: difference} points from no pruning, and no pruning
-        with as many epochs as 50 % takes is at {Equal terms: no pruning, sum, 15 epochs:
-        difference}. The comparison that counts, 50 % less that, is {Equal terms: 50 %, sum less
-        Equal terms: no pruning, sum, 15 epochs}; its 95 % interval is {Equal terms: 50 %, sum less
-        Equal terms: no pruning, sum, 15 epochs: interval}. 80 % costs accuracy. The sum is {Equal
-        terms: no pruning, sum, 15 epochs less Equal terms: no pruning, max, 15 epochs} above the
-        maximum with 15 epochs a task, with every seed; with ten the maximum ends {Equal terms: no
-        pruning, max: difference} from the sum. With the explicit step a smaller λ has to do, since
-        larger ones diverge, and it ends lower.
+        terms: 50 %, sum: difference} points from no pruning, and no pruning with as many epochs as
+        50 % takes is at {Equal terms: no pruning, sum, 15 epochs: difference}. The comparison that
+        counts, 50 % less that, is {Equal terms: 50 %, sum less Equal terms: no pruning, sum, 15
+        epochs}; its 95 % interval is {Equal terms: 50 %, sum less Equal terms: no pruning, sum, 15
+        epochs: interval}. 80 % costs accuracy. The sum is {Equal terms: no pruning, sum, 15 epochs
+        less Equal terms: no pruning, max, 15 epochs} above the maximum with 15 epochs a task, with
+        every seed; with ten the maximum ends {Equal terms: no pruning, max: difference} from the
+        sum. With the explicit step a smaller λ has to do, since larger ones diverge, and it ends
+        lower.
 
         Over fifty tasks with a single head the merge matters: without pruning the maximum ends
         {Fifty tasks, single-head: no pruning, max: difference} points from the sum, which is most
@@ -457,13 +456,13 @@ EQUAL_LARGE = Table(
     drawings=SEQUENCE,
     note="""
         A large network with dropout forgets little: joint training is {Multi-head: joint less
-        Multi-head: finetune} points above no protection, and all penalties
-        that train ten epochs a task end within half a point of each other. With half as many epochs
-        again, ANPyC with pruning ends {Multi-head: anpyc_wi_np: difference} points from
-        `anpyc_wo_np`. Most of that is the epochs: as many, spread evenly over the tasks and without
-        pruning, give {Multi-head: anpyc_wo_np, 15 epochs: difference}. What lies between the two,
-        {Multi-head: anpyc_wi_np less Multi-head: anpyc_wo_np, 15 epochs}, is small, but has the
-        same sign with every seed; the table `ablation` looks for its reason.
+        Multi-head: finetune} points above no protection, and all penalties that train ten epochs a
+        task end within half a point of each other. With half as many epochs again, ANPyC with
+        pruning ends {Multi-head: anpyc_wi_np: difference} points from `anpyc_wo_np`. Most of that
+        is the epochs: as many, spread evenly over the tasks and without pruning, give {Multi-head:
+        anpyc_wo_np, 15 epochs: difference}. What lies between the two, {Multi-head: anpyc_wi_np
+        less Multi-head: anpyc_wo_np, 15 epochs}, is small, but has the same sign with every seed;
+        the table `ablation` looks for its reason.
 
         ANPyC does not win here either. Online EWC with fifteen epochs (of the other methods, it
         alone was given more) ends {Multi-head: ewc, online, 15 epochs less Multi-head: anpyc_wi_np}

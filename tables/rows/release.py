@@ -175,10 +175,10 @@ RELEASE_SHORT = Table(
     note="""
         No difference found: in none of the ten scripts is ACC further from the release's than the
         noise. The furthest in standard errors is `sgd_single_head`: {sgd_single_head, here less
-        sgd_single_head, release} points. With three seeds on either side,
-        differences of half a point (`finetune`, `anpyc_wo_np`, `joint`) to three (`sgd_freeze`) can
-        hide, and of six in `anpyc_wi_np`, by far the noisiest (next table). What is exact: [the
-        same draws give the same numbers](../docs/release.md#agreement).
+        sgd_single_head, release} points. With three seeds on either side, differences of half a
+        point (`finetune`, `anpyc_wo_np`, `joint`) to three (`sgd_freeze`) can hide, and of six in
+        `anpyc_wi_np`, by far the noisiest (next table). What is exact: [the same draws give the
+        same numbers](../docs/release.md#agreement).
     """,
 )
 
@@ -219,10 +219,10 @@ RELEASE_PRUNING = Table(
     epochs=False,
     note="""
         No difference found, but in b2, with 32 entries the smallest tensor: after the last round
-        {Short protocol: here: b2 pruned, round 50} % of it is pruned here, in the release
-        {Short protocol: release: b2 pruned, round 50} %, which is more than the noise. So it is
-        after round 40, and in no other of the 20 shares that the release's runs give (four tensors,
-        five rounds). With the seeds 40 to 79, tried for task 0 alone (`--tasks 1`), neither is.
+        {Short protocol: here: b2 pruned, round 50} % of it is pruned here, in the release {Short
+        protocol: release: b2 pruned, round 50} %, which is more than the noise. So it is after
+        round 40, and in no other of the 20 shares that the release's runs give (four tensors, five
+        rounds). With the seeds 40 to 79, tried for task 0 alone (`--tasks 1`), neither is.
 
         The release's ACC is of ten runs, its other measures of 41 more, of task 0 alone; "no race"
         is 24 of these repeated, with the same draws, but without [the
