@@ -6,6 +6,7 @@ says otherwise.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -179,9 +180,9 @@ def changes_within(trace: metrics.Trace) -> dict[int, float]:
         earlier tasks since the task began, a fraction, mean over all tasks but the first.
     """
     changes: dict[int, list[float]] = {}
-    for task in range(1, trace[-1]["task"] + 1):
-        before = [reading for reading in trace if reading["task"] == task - 1][-1]
-        own = [reading for reading in trace if reading["task"] == task]
+    by_task = [[*part] for _, part in itertools.groupby(trace, lambda reading: reading["task"])]
+    for task, (earlier, own) in enumerate(itertools.pairwise(by_task), start=1):
+        before = earlier[-1]
         place = own[0]["phase"], own[0]["epoch"]
         for reading in (before, *own):
             if reading is before or (reading["phase"], reading["epoch"]) == place:
