@@ -104,6 +104,7 @@ def parse(
         parser.error(f"--table makes the table of {given.table} alone, not {given.tables[0]}")
     if given.jobs < 1:
         parser.error(f"--jobs {given.jobs} is not {options.COUNT['allowed']}")
+    given.all_tables = not (given.tables or given.table)
     given.tables = [name for name in names if name in (given.tables or names)]
     usual = options.ROOT / "runs" / given.table.stem if given.table else publication.folder
     given.results_dir = (given.results_dir or usual).resolve()
@@ -145,6 +146,12 @@ def run(publication: Publication, given: argparse.Namespace) -> int:
     _require_matplotlib()
     failed = 0
     if not given.check:
+        for name, reason in _without_data(evaluated).items():
+            if not given.all_tables:
+                raise options.UsageError(reason)
+            display.say(f"left out: {reason}")
+            names.remove(name)
+            del evaluated[name]
         _refuse_before_computing(evaluated, folder, page)
         try:
             if contents.missing_runs(evaluated):
@@ -192,20 +199,23 @@ def _require_matplotlib() -> None:
         raise options.UsageError(f"Matplotlib cannot be imported: {reason}") from error
 
 
+def _without_data(evaluated: Mapping[str, contents.TableResults]) -> dict[str, str]:
+    """Returns of each table that lacks the data of a missing run, which row and data these are."""
+    return {
+        missing.table: f"table {missing.table}, row {missing.title!r}: "
+        f"{missing.command.settings.data_dir} does not have its data, see data/README.md"
+        for missing in contents.missing_runs(evaluated)
+        if not missing.command.has_data()
+    }
+
+
 def _refuse_before_computing(
     evaluated: Mapping[str, contents.TableResults], folder: Path, page: pages.Page
 ) -> None:
     """Refuses what could not be written in the end."""
     for table in evaluated.values():
         pages.note(table)
-    missing_runs = contents.missing_runs(evaluated)
-    for missing in missing_runs:
-        if not missing.command.has_data():
-            raise options.UsageError(
-                f"table {missing.table}, row {missing.title!r}: "
-                f"{missing.command.settings.data_dir} does not have its data, see data/README.md"
-            )
-    if missing_runs:
+    if contents.missing_runs(evaluated):
         process.writable(folder, "--results-dir")
     for path in (folder / "README.md", folder / pages.COMMANDS):
         if path.exists() and page.made not in path.read_text(encoding="utf-8", errors="replace"):

@@ -283,6 +283,20 @@ def test_what_is_left_out_is_told(published: Path, tmp_path: Path, call: Call) -
     assert "differ by" not in out and "not complete either" not in out
 
 
+def test_table_without_its_data_is_refused_but_left_out_of_all(
+    published: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    complete(published)
+    others = row("finetune", "finetune.py --data-dir no", checksum="0")
+    tables = *reproduce_tables.TABLES, table(others, name="third", columns=(ACC,))
+    monkeypatch.setattr(reproduce_tables, "TABLES", tables)
+    call("third").assert_refused("reproduce_tables", "no does not have its data")
+    ended = call()
+    assert ended.status == 0
+    assert "left out: table third, row 'finetune': no does not have its data" in ended.out
+    assert "not complete either, and not shown: third\n" in ended.out
+
+
 @pytest.mark.parametrize(("limit", "jobs"), [("150000 100000", 1), ("max 100000", 64), ("", 64)])
 def test_as_many_jobs_as_cores_or_as_the_container_may_use(
     monkeypatch: pytest.MonkeyPatch, limit: str, jobs: int
