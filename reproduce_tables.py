@@ -27,6 +27,7 @@ TABLES = (
     equal_terms.ABLATION,
     measures.MEASURES,
     other_terms.RATES,
+    other_terms.FASHION_MNIST,
     equal_terms.FISHER,
     equal_terms.UPDATE,
     release.RELEASE_SHORT,

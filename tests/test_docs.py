@@ -94,6 +94,11 @@ def test_commands_of_rows_make_their_runs(tmp_path: Path) -> None:
     stub.parent.mkdir(parents=True)
     stub.write_text('#!/bin/sh\necho "$@"\n')
     stub.chmod(0o755)
+    tables = reproduce_tables.TABLES
+    names = [table.name for table in tables]
+    evaluated = contents.evaluate(tables, names, table_commands.Store(reproduce_tables.RESULTS))
+    of_rows = [row.command for table in evaluated.values() for row in table.rows if row.command]
+    checksums = {command.settings.data_dir: command.checksum for command in of_rows}
     made = set()
     for block in fenced(text_of(COMMANDS), "bash"):
         done = subprocess.run(["sh", "-eu"], input=block, text=True, cwd=tmp_path, stdout=-1)
@@ -104,11 +109,9 @@ def test_commands_of_rows_make_their_runs(tmp_path: Path) -> None:
             settings = options.parse(cls, "", arguments)
             for seed in settings.seeds:
                 for strength in getattr(settings, "strength", (None,)):
-                    files = run_files.files_of(script[:-3], tmp_path, settings, strength, seed)
+                    run = script[:-3], tmp_path, settings, strength, seed
+                    files = run_files.files_of(*run, checksums[settings.data_dir])
                     made.add((script[:-3], files.path.name))
-    tables = reproduce_tables.TABLES
-    names = [table.name for table in tables]
-    evaluated = contents.evaluate(tables, names, table_commands.Store(reproduce_tables.RESULTS))
     shown = [run for table in evaluated.values() for _, _, run in contents.all_runs(table)]
     assert made == {(run["script"], Path(run["file"]).name) for run in shown}
 

@@ -39,6 +39,7 @@ def with_penalty(
     ewc: str = EWC,
     online: str = EWC,
     si: str = SI,
+    pruned: str = WITH,
     sum_too: bool = False,
     longer: Sequence[str] = (),
 ) -> dict[str, str]:
@@ -49,6 +50,7 @@ def with_penalty(
         ewc: script and grid, where it is not the usual one.
         online: likewise, of EWC with one anchor.
         si: likewise.
+        pruned: likewise, of ANPyC with pruning.
         sum_too: whether the sum of importances has a row with the usual epochs, too.
         longer: labels of other methods that have a row with these epochs, too.
     """
@@ -60,7 +62,7 @@ def with_penalty(
         f"anpyc_wo_np, {epochs} epochs": f"{WITHOUT} --epochs {epochs}",
         **({"anpyc_wo_np, sum": f"{WITHOUT} --merge sum"} if sum_too else {}),
         f"anpyc_wo_np, sum, {epochs} epochs": f"{WITHOUT} --merge sum --epochs {epochs}",
-        "anpyc_wi_np": WITH,
+        "anpyc_wi_np": pruned,
     }
 
 

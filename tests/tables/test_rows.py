@@ -48,7 +48,9 @@ def test_seeds_that_choose_λ_are_not_in_the_table(empty: dict[str, TableResults
             assert not shared or (name == "defects" and row.row.group in ("lwf", "anpyc_wo_np"))
 
 
-@pytest.mark.parametrize("name", ["equal-small", "measures", "rates", "equal-large", "long"])
+@pytest.mark.parametrize(
+    "name", ["equal-small", "measures", "rates", "fashion", "equal-large", "long"]
+)
 def test_equal_terms_are_equal(empty: dict[str, TableResults], name: str) -> None:
     of_a_method = {"strength", "update", "merge", "measure", "as_released", "steps", "epochs"}
     for rows in empty[name].groups().values():
