@@ -200,13 +200,15 @@ def _require_matplotlib() -> None:
 
 
 def _without_data(evaluated: Mapping[str, contents.TableResults]) -> dict[str, str]:
-    """Returns of each table that lacks the data of a missing run, which row and data these are."""
-    return {
-        missing.table: f"table {missing.table}, row {missing.title!r}: "
-        f"{missing.command.settings.data_dir} does not have its data, see data/README.md"
-        for missing in contents.missing_runs(evaluated)
-        if not missing.command.has_data()
-    }
+    """Returns of each table that lacks the data of a missing run, the first such row and data."""
+    lacking: dict[str, str] = {}
+    for missing in contents.missing_runs(evaluated):
+        if missing.table not in lacking and not missing.command.has_data():
+            lacking[missing.table] = (
+                f"table {missing.table}, row {missing.title!r}: "
+                f"{missing.command.settings.data_dir} does not have its data, see data/README.md"
+            )
+    return lacking
 
 
 def _refuse_before_computing(

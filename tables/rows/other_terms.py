@@ -54,9 +54,9 @@ def fashion_rows() -> tuple[Row, ...]:
         *multi_head(
             FASHION, 15, {"lwf": LWF_COARSE, **LWF_1}, pruned=f"{WITH} 100 300", sum_too=True
         ),
-        *rows_of(MULTI, f"{FASHION} --head multi", {D2: measures.command("square", 0)}),
+        *rows_of(MULTI, measures.with_head(FASHION, MULTI), {D2: measures.command("square", 0)}),
         *single_head(FASHION, 15, online=EWC_LOWER, sum_too=True),
-        *rows_of(SINGLE, f"{FASHION} --head single", {D2: measures.command("square", 1)}),
+        *rows_of(SINGLE, measures.with_head(FASHION, SINGLE), {D2: measures.command("square", 1)}),
     )
     return tuple(dataclasses.replace(row, checksum=FASHION_CHECKSUM) for row in rows)
 
