@@ -133,7 +133,7 @@ def reason(output: str) -> str:
 def _tell_how_it_ended(
     runs: commands.MissingRuns, ended: Output, store: commands.Store, shown: _Screen
 ) -> bool:
-    """Says how a command ended; of one that failed or diverged also which, and why.
+    """Says how a command ended, and why runs diverged; of one that failed also which, and why.
 
     Returns:
         Whether it failed.
@@ -149,17 +149,17 @@ def _tell_how_it_ended(
         last = reason(ended.stdout.decode(errors="replace"))
         why = ["it has left no result" if status in (0, 3) else last]
     elif status == 3:
-        how = "diverged"
         stored = [store.read(runs.table, runs.command, runs.strength, seed) for seed in runs.seeds]
         why = [result["diverged"] for result in stored if result and "diverged" in result]
+        how = f"done, {len(why)} diverged"
     strength = "" if runs.strength is None else f", λ {results.number(runs.strength)}"
     seeds = f"seed{'s' * (len(runs.seeds) > 1)} {' '.join(map(str, runs.seeds))}"
     text = f"{runs.table}: {runs.title}{strength}, {seeds}: {how}"
     shown.ended(text, len(runs.seeds) - len(lacking[1:]))  # the others are tried again
-    if how != "done":
+    if failed:
         shown.say(f"  {runs.shell(store.folder)}")
-        for line in why:
-            shown.say(f"  {line}")
+    for line in why:
+        shown.say(f"  {line}")
     return failed
 
 

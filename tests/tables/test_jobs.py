@@ -149,7 +149,7 @@ def test_failing_and_diverging_commands_are_told_and_stop_no_other(
     assert "Traceback" not in out
     assert out.count("boom") == 3
     assert "small: also bad, λ 3, seed 100: failed" in out
-    assert "small: diverges, λ 1, seed 0: diverged" in out
+    assert "small: diverges, λ 1, seed 0: done, 1 diverged" in out
     assert "\n  lwf: diverged\n" in out  # what the result says
 
 
