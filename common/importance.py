@@ -78,8 +78,9 @@ def entropy(
         One float32 tensor per parameter.
 
     Raises:
-        ValueError: unknown `form` or `used`, an `order` that is no permutation of the images, or a
-            parameter that the head's output does not have.
+        ValueError: unknown `form`, a parameter that the head's output does not have, or, but for
+            "uniform", which has no batches, an unknown `used` or an `order` that is no permutation
+            of the images.
     """
     _check(form, FORMS)
     if form == "uniform":
