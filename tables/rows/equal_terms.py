@@ -21,13 +21,14 @@ LARGE = f"--hidden 512 256 --dropout 0.5 --dropout-layers both {TRAINING}"
 # Grids of λ, and wider ones, of rows whose best λ lay at the end of these.
 EWC = "ewc.py --lambda 3 10 30 100 300"
 EWC_LOWER = "ewc.py --lambda 0.3 1 3 10 30 100 300"
+ONLINE, ONLINE_LOWER = f"{EWC} --gamma 1", f"{EWC_LOWER} --gamma 1"
 MAS = "mas.py --lambda 1 3 10 30 100"
 SI = "si.py --lambda 0.1 0.3 1 3 10"
 SI_LOWER = "si.py --lambda 0.01 0.03 0.1 0.3 1 3 10"
 # From fine-tuning, which λ 0 is: the accuracy over λ has two maxima.
-LWF_ALL = "lwf.py --lambda 0 0.0001 0.0003 0.001 0.003 0.01 0.03 0.1 0.3 1 3 10"
-LWF_COARSE = "lwf.py --lambda 0 0.01 0.03 0.1 0.3 1 3 10"
+LWF = "lwf.py --lambda 0 0.0001 0.0003 0.001 0.003 0.01 0.03 0.1 0.3 1 3 10"
 LWF_1 = {"lwf, λ 1": "lwf.py --lambda 1"}
+LWF_COARSE = {"lwf": "lwf.py --lambda 0 0.01 0.03 0.1 0.3 1 3 10", **LWF_1}
 WITHOUT = "anpyc_wo_np.py --lambda 0.3 1 3 10 30"
 WITH = "anpyc_wi_np.py --lambda 0.3 1 3 10 30"
 
@@ -35,32 +36,24 @@ MULTI, SINGLE = "Multi-head", "Single-head"
 
 
 def with_penalty(
-    epochs: int,
-    ewc: str = EWC,
-    online: str = EWC,
-    si: str = SI,
-    pruned: str = WITH,
-    sum_too: bool = False,
-    longer: Sequence[str] = (),
+    epochs: int, others: Mapping[str, str] | None = None, longer: Sequence[str] = ()
 ) -> dict[str, str]:
     """Returns the commands of the methods that have either kind of head, by label.
 
     Args:
         epochs: of a task without pruning, as many in all as with it.
-        ewc: script and grid, where it is not the usual one.
-        online: likewise, of EWC with one anchor.
-        si: likewise.
-        pruned: likewise, of ANPyC with pruning.
-        sum_too: whether the sum of importances has a row with the usual epochs, too.
-        longer: labels of other methods that have a row with these epochs, too.
+        others: commands with other grids than the usual ones, by label.
+        longer: labels of methods other than ANPyC that have a row with these epochs, too.
     """
-    others = {"ewc": ewc, "ewc, online": f"{online} --gamma 1", "mas": MAS, "si": si}
+    usual = {"ewc": EWC, "ewc, online": ONLINE, "mas": MAS, "si": SI, "anpyc_wi_np": WITH}
+    commands = {**usual, **(others or {})}
+    pruned = commands.pop("anpyc_wi_np")
     return {
-        **others,
-        **{f"{label}, {epochs} epochs": f"{others[label]} --epochs {epochs}" for label in longer},
+        **commands,
+        **{f"{label}, {epochs} epochs": f"{commands[label]} --epochs {epochs}" for label in longer},
         "anpyc_wo_np": WITHOUT,
         f"anpyc_wo_np, {epochs} epochs": f"{WITHOUT} --epochs {epochs}",
-        **({"anpyc_wo_np, sum": f"{WITHOUT} --merge sum"} if sum_too else {}),
+        "anpyc_wo_np, sum": f"{WITHOUT} --merge sum",
         f"anpyc_wo_np, sum, {epochs} epochs": f"{WITHOUT} --merge sum --epochs {epochs}",
         "anpyc_wi_np": pruned,
     }
@@ -166,11 +159,10 @@ EQUAL_SMALL = Table(
     rows=multi_head(
         SMALL,
         15,
-        {"lwf": LWF_ALL, **LWF_1, "lwf, mean": f"{LWF_ALL} --distillation mean"},
-        sum_too=True,
+        {"lwf": LWF, **LWF_1, "lwf, mean": f"{LWF} --distillation mean"},
         longer=LONGER,
     )
-    + single_head(SMALL, 15, online=EWC_LOWER, sum_too=True, longer=LONGER),
+    + single_head(SMALL, 15, others={"ewc, online": ONLINE_LOWER}, longer=LONGER),
     seeds=TEN,
     tuning=TUNING,
     reference="anpyc_wo_np",
@@ -329,7 +321,7 @@ FISHER = Table(
             "exact": f"{EWC} --fisher exact",
             "labels": f"{EWC} --fisher labels",
             "first of a batch": f"{EWC} --as-released D4",
-            "online, γ 1": f"{EWC} --gamma 1",
+            "online, γ 1": ONLINE,
             "online, γ 0.9": f"{EWC} --gamma 0.9",
         },
     ),
@@ -414,8 +406,9 @@ def long_rows() -> tuple[Row, ...]:
         f"{MULTI}: anpyc_wo_np, sum",
         f"{SINGLE}: ewc",
     }
-    rows = multi_head(flags, 11, {"lwf": LWF_COARSE, **LWF_1}, online=EWC_LOWER, sum_too=True)
-    rows += single_head(flags, 11, ewc=EWC_LOWER, online=EWC_LOWER, si=SI_LOWER, sum_too=True)
+    others = {"ewc, online": ONLINE_LOWER}
+    rows = multi_head(flags, 11, LWF_COARSE, others=others)
+    rows += single_head(flags, 11, others={**others, "ewc": EWC_LOWER, "si": SI_LOWER})
     return tuple(
         dataclasses.replace(row, tuning=TUNING if row.title in close else None) for row in rows
     )
@@ -466,7 +459,7 @@ EQUAL_LARGE = Table(
     title="Equal terms, large network",
     shows="Ten tasks, 512-256 units, as the release has for all methods but `anpyc_wi_np.py`; ten "
     "epochs a task, dropout 0.5 (of `sgd_freeze` on the second layer alone).",
-    rows=multi_head(LARGE, 15, {"lwf": LWF_ALL}, ewc=EWC_LOWER, longer=LONGER),
+    rows=multi_head(LARGE, 15, {"lwf": LWF}, others={"ewc": EWC_LOWER}, longer=LONGER),
     seeds=FIVE,
     tuning=(100,),
     reference="anpyc_wo_np",
@@ -478,8 +471,10 @@ EQUAL_LARGE = Table(
         pruning ends {Multi-head: anpyc_wi_np: difference} points from `anpyc_wo_np`. Most of that
         is the epochs: as many, spread evenly over the tasks and without pruning, give {Multi-head:
         anpyc_wo_np, 15 epochs: difference}. What lies between the two, {Multi-head: anpyc_wi_np
-        less Multi-head: anpyc_wo_np, 15 epochs}, is small, but has the same sign with every seed;
-        the table `ablation` looks for its reason.
+        less Multi-head: anpyc_wo_np, 15 epochs}, is small, but has the same sign with every seed,
+        as has what lies between it and the sum, {Multi-head: anpyc_wi_np less Multi-head:
+        anpyc_wo_np, sum, 15 epochs}; the table `ablation` looks for its reason. The sum itself is
+        {Multi-head: anpyc_wo_np, sum: difference} from the maximum.
 
         ANPyC does not win here either. With fifteen epochs online EWC ends {Multi-head: ewc,
         online, 15 epochs less Multi-head: anpyc_wi_np} from ANPyC with pruning and MAS {Multi-head:

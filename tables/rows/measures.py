@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from tables import drawings
 from tables.contents import Row, Table, rows_of
 from tables.rows import FIVE, TEN
-from tables.rows.equal_terms import EWC, EWC_LOWER, MAS, MULTI, SI, SINGLE, SMALL, TUNING
+from tables.rows.equal_terms import (
+    MAS,
+    MULTI,
+    ONLINE,
+    ONLINE_LOWER,
+    SI,
+    SINGLE,
+    SMALL,
+    TUNING,
+)
 
 # Grids of λ, multi-head and single-head: the importances differ in scale.
 GRIDS = {
@@ -22,9 +31,7 @@ GRIDS = {
 }
 HEADS = (MULTI, SINGLE)
 BEST = ("released", "square")
-OTHERS = tuple(
-    {"ewc, online": f"{online} --gamma 1", "mas": MAS, "si": SI} for online in (EWC, EWC_LOWER)
-)
+OTHERS = tuple({"ewc, online": online, "mas": MAS, "si": SI} for online in (ONLINE, ONLINE_LOWER))
 
 
 def command(measure: str, place: int, script: str = "anpyc_wo_np.py") -> str:

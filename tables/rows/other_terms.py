@@ -8,12 +8,11 @@ from tables import drawings
 from tables.contents import Row, Table, rows_of
 from tables.rows import FIVE, measures
 from tables.rows.equal_terms import (
-    EWC,
-    EWC_LOWER,
-    LWF_1,
     LWF_COARSE,
     MAS,
     MULTI,
+    ONLINE,
+    ONLINE_LOWER,
     SEQUENCE,
     SI,
     SINGLE,
@@ -37,7 +36,7 @@ def rate_rows() -> tuple[Row, ...]:
     for rate, si in (("0.1", SI), ("0.03", SI_HIGHER), ("0.01", SI_HIGHER)):
         commands = {
             "finetune": "finetune.py",
-            "ewc, online": f"{EWC} --gamma 1",
+            "ewc, online": ONLINE,
             "mas": MAS,
             "si": si,
             "anpyc_wo_np, sum": f"{WITHOUT} --merge sum",
@@ -51,11 +50,9 @@ def rate_rows() -> tuple[Row, ...]:
 def fashion_rows() -> tuple[Row, ...]:
     """Returns the rows of `equal-small` on Fashion-MNIST, and ANPyC with d² for Ω."""
     rows = (
-        *multi_head(
-            FASHION, 15, {"lwf": LWF_COARSE, **LWF_1}, pruned=f"{WITH} 100 300", sum_too=True
-        ),
+        *multi_head(FASHION, 15, LWF_COARSE, others={"anpyc_wi_np": f"{WITH} 100 300"}),
         *rows_of(MULTI, measures.with_head(FASHION, MULTI), {D2: measures.command("square", 0)}),
-        *single_head(FASHION, 15, online=EWC_LOWER, sum_too=True),
+        *single_head(FASHION, 15, others={"ewc, online": ONLINE_LOWER}),
         *rows_of(SINGLE, measures.with_head(FASHION, SINGLE), {D2: measures.command("square", 1)}),
     )
     return tuple(dataclasses.replace(row, checksum=FASHION_CHECKSUM) for row in rows)
