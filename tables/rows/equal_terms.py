@@ -410,7 +410,7 @@ def long_rows() -> tuple[Row, ...]:
     rows = multi_head(flags, 11, LWF_COARSE, others=others)
     rows += single_head(flags, 11, others={**others, "ewc": EWC_LOWER, "si": SI_LOWER})
     return tuple(
-        dataclasses.replace(row, tuning=TUNING if row.title in close else None) for row in rows
+        dataclasses.replace(row, tuning=TUNING) if row.title in close else row for row in rows
     )
 
 

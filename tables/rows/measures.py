@@ -78,7 +78,7 @@ def again(rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def elsewhere(
-    place: int, also: str, flags: str, table: str, tuning: Sequence[int] = (100,)
+    place: int, also: str, flags: str, table: str, tuning: tuple[int, ...] = (100,)
 ) -> tuple[Row, ...]:
     """Returns the rows of the best measures on the terms of another table, beside its others.
 
@@ -92,7 +92,7 @@ def elsewhere(
     head = HEADS[place]
     group, flags = head + also, with_head(flags, head)
     commands = {measure: command(measure, place) for measure in BEST}
-    return rows_of(group, flags, commands, seeds=FIVE, tuning=tuple(tuning)) + tuple(
+    return rows_of(group, flags, commands, seeds=FIVE, tuning=tuning) + tuple(
         Row(label, other, group, flags, seeds=FIVE, strength_of=(table, head, label))
         for label, other in OTHERS[place].items()
     )
