@@ -9,6 +9,7 @@ from tables import drawings
 from tables.contents import Row, Table, rows_of
 from tables.rows import FIVE, TEN
 from tables.rows.equal_terms import (
+    LARGE,
     MAS,
     MULTI,
     ONLINE,
@@ -103,13 +104,15 @@ PRUNED = rows_with("anpyc_wi_np.py", BEST, ", 50 % pruned", others=False)
 MEASURES = Table(
     name="measures",
     title="What the importance is worth",
-    shows="ANPyC on the equal terms of the small network, importances summed, with another Ω that "
-    "consolidates ([--measure](../docs/method.md#anpyc)). The choice of the measure has not "
-    "seen the seeds 10 to 19, which take λ from the same validation runs.",
+    shows="ANPyC on the equal terms of the small network (the last rows: of the large one), "
+    "importances summed, with another Ω that consolidates "
+    "([--measure](../docs/method.md#anpyc)). The choice of the measure has not seen the seeds 10 "
+    "to 19, which take λ from the same validation runs.",
     rows=(
         *(*UNPRUNED, *again(UNPRUNED), *PRUNED, *again(PRUNED)),
         *elsewhere(0, ", fifty tasks", f"{SMALL} --tasks 50", "long", TUNING),  # λ is close
         *elsewhere(1, ", fifty tasks", f"{SMALL} --tasks 50", "long"),
+        *elsewhere(0, ", large network", LARGE, "equal-large"),
     ),
     seeds=TEN,
     tuning=TUNING,
@@ -156,6 +159,12 @@ MEASURES = Table(
         difference}): there it ends {Multi-head, fifty tasks: square less Multi-head, fifty tasks:
         si} from SI, {Multi-head, fifty tasks: square less Multi-head, fifty tasks: mas} from MAS
         and {Multi-head, fifty tasks: square less Multi-head, fifty tasks: ewc, online} from online
-        EWC. The large network has not been tried yet.
+        EWC.
+
+        On the large network, where one seed has chosen every λ, d² gains {Multi-head, large
+        network: square: difference}, with every seed. It ends level with online EWC ({Multi-head,
+        large network: square less Multi-head, large network: ewc, online}), {Multi-head, large
+        network: square less Multi-head, large network: mas} from MAS and {Multi-head, large
+        network: square less Multi-head, large network: si} from SI.
     """,
 )
